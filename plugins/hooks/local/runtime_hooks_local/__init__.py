@@ -1,0 +1,1 @@
+"""Hooks that run in the server's own process."""

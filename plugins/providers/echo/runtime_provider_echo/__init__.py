@@ -1,0 +1,1 @@
+"""A deterministic, scriptable model that needs nothing."""

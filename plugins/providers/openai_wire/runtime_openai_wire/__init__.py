@@ -1,0 +1,1 @@
+"""The OpenAI chat and embeddings protocol, for providers that speak it."""

@@ -1,0 +1,1 @@
+"""The task engine: chains in, run events out."""

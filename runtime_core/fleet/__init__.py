@@ -1,0 +1,1 @@
+"""Backends, the models they hold, and which of them answers."""

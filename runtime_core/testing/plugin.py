@@ -1,0 +1,1 @@
+"""The pytest plugin behind the ``pytest11`` entry point."""
