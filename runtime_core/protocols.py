@@ -6,10 +6,11 @@ that streams is an async iterator, and closing the iterator cancels the work beh
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
     import httpx
 
     from runtime_core.types import (
