@@ -1,0 +1,1 @@
+"""Benchmarks of this project; run one with ``python -m bench gateway|start|engine``."""
