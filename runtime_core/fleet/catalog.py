@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from runtime_core.errors import RuntimeCoreError, SettingsError, TimedOut
+from runtime_core.errors import RuntimeCoreError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -68,8 +68,7 @@ class Catalog:
         self._declared = declared or {}
         self._period = period
         self._timeout = timeout
-        self._listed = asyncio.Condition()
-        self._listings = 0
+        self._news = asyncio.Event()
         self._listing: dict[Backend, asyncio.Task[None]] = {}
         self._keeper: asyncio.Task[None] | None = None
 
@@ -105,9 +104,7 @@ class Catalog:
 
     async def next_listing(self) -> None:
         """Wait until one more backend was listed, well or not."""
-        seen = self._listings
-        async with self._listed:
-            await self._listed.wait_for(lambda: self._listings != seen)
+        await self._news.wait()
 
     async def _keep_fresh(self) -> None:
         while True:
@@ -124,22 +121,26 @@ class Catalog:
 
     async def _list(self, backend: Backend) -> None:
         models: tuple[ModelInfo, ...] = ()
-        error = ""
+        error = "its provider broke while listing models; the server's log has the details"
         try:
             async with asyncio.timeout(self._timeout):
                 models = tuple(self._described(m) for m in await backend.provider.models())
+            error = ""
         except TimeoutError:
-            error = TimedOut(f"listing models took more than {self._timeout:g} s").message
+            error = f"listing its models took more than {self._timeout:g} s"
         except RuntimeCoreError as exc:
             error = exc.message
+        finally:
+            self._record(backend, models, error)
+
+    def _record(self, backend: Backend, models: tuple[ModelInfo, ...], error: str) -> None:
         self._report(backend, error)
         if (models, error) != (backend.models, backend.error):
             self.version += 1
         backend.models, backend.error = models, error
         backend.listed_at = time.monotonic()
-        self._listings += 1
-        async with self._listed:
-            self._listed.notify_all()
+        news, self._news = self._news, asyncio.Event()
+        news.set()
 
     def _described(self, model: ModelInfo) -> ModelInfo:
         declared = self._declared.get(model.name)

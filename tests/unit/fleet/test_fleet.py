@@ -196,6 +196,14 @@ async def test_a_listing_that_hangs_is_given_up():
             await ask(gateway, "m")
 
 
+async def test_a_provider_that_breaks_is_out_and_the_others_serve(caplog):
+    broken = Provider("m", listing=KeyError("models"))
+    async with fleet(backend("broken", broken), backend("b", Provider("m"))) as gateway:
+        assert (await ask(gateway, "m"))[0].backend == "b"
+        with pytest.raises(NoBackendAvailable, match=r"broken.*broke while listing"):
+            await ask(gateway, "other")
+
+
 class TestNoNameWanted:
     async def test_the_default_model_of_the_role(self):
         async with fleet(
