@@ -19,6 +19,7 @@ and whether trying again (the same backend or another one) can help.
   x Unprocessable                  422 unprocessable_entity
     + TaskFailed                   422 task_failed
       - TemplateFailed             422 template_failed
+      - UnusableAnswer             422 task_failed
   x RateLimited                    429 rate_limit_exceeded
   x UpstreamError                  502 upstream_error
     + UpstreamUnavailable          502 upstream_error
@@ -75,6 +76,7 @@ __all__ = (
     "Unauthenticated",
     "Unprocessable",
     "UnsupportedMedia",
+    "UnusableAnswer",
     "UpstreamContextExceeded",
     "UpstreamError",
     "UpstreamModelNotFound",
@@ -200,6 +202,12 @@ class TemplateFailed(TaskFailed):
     """A template names a missing variable, is malformed, or exceeds its budget."""
 
     code = "template_failed"
+
+
+class UnusableAnswer(TaskFailed):
+    """A model's answer is not what the task needs; asking again may help."""
+
+    retryable = True
 
 
 class RateLimited(RuntimeCoreError):

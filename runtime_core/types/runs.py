@@ -25,13 +25,18 @@ __all__ = (
 
 
 class RunRequest(Struct, frozen=True, kw_only=True):
-    """What is run: ``template_vars`` feed the ``{{var:NAME}}`` macro."""
+    """What is run: ``template_vars`` feed the ``{{var:NAME}}`` macro.
+
+    ``live`` says that final deltas are passed on as they come, so that an attempt which has
+    already shown a part of its answer must not be tried again.
+    """
 
     chain: Chain
     input: Value
     run_id: str
     tenant_id: str = "default"
     template_vars: dict[str, str] = field(default_factory=dict)
+    live: bool = False
 
 
 class Outcome(Struct, frozen=True):

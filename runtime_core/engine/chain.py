@@ -1,0 +1,140 @@
+"""Task chains on the wire: reading what clients send, and writing what they get back."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from runtime_core.errors import Unprocessable
+from runtime_core.types import Branch, Chain, ExecuteConfig, HookCall, Task, Transition
+
+__all__ = ("decode_chain", "encode_chain")
+
+#: Subtrees that belong to the user: nulls and floats in them mean what they say.
+_FREE = frozenset({"args", "output_schema", "tool_choice", "response_format"})
+_WORDS = {
+    "str": "a string",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "null": "null",
+}
+_MISMATCH = re.compile(r"Expected `([^`]+)`, got `([^`]+)`(?: - at `\$\.?([^`]*)`)?")
+
+
+def decode_chain(data: object) -> Chain:
+    """Read a chain from decoded JSON or YAML.
+
+    Unknown keys are ignored, null means the default, ``1.0`` is a whole number.
+
+    :raises Unprocessable: a value has the wrong type; ``param`` is its path, for example
+        ``tasks.2.transition.branches.0.goto``.
+    """
+    try:
+        return msgspec.convert(_clean(data), Chain)
+    except msgspec.ValidationError as error:
+        raise _mistyped(str(error)) from error
+
+
+def _clean(data: object) -> Any:
+    if isinstance(data, dict):
+        cleaned = {
+            key: value if key in _FREE else _clean(value)
+            for key, value in data.items()
+            if value is not None
+        }
+        if isinstance(cleaned.get("systemInstruction"), str):
+            cleaned.setdefault("system_instruction", cleaned.pop("systemInstruction"))
+        return cleaned
+    if isinstance(data, list):
+        return [_clean(item) for item in data]
+    if isinstance(data, float) and data.is_integer():
+        return int(data)
+    return data
+
+
+def _mistyped(text: str) -> Unprocessable:
+    found = _MISMATCH.match(text)
+    if found is None:
+        return Unprocessable(f"the chain cannot be read: {text}")
+    wanted, given, path = found.groups()
+    param = re.sub(r"\[(\d+)\]", r".\1", path or "").replace("[...]", "")
+    wanted = " or ".join(_WORDS.get(word, word) for word in wanted.split(" | ") if word != "null")
+    message = f"{param or 'the chain'}: expected {wanted}, got {_WORDS.get(given, given)}"
+    return Unprocessable(message, param=param or None)
+
+
+def encode_chain(chain: Chain) -> dict[str, Any]:
+    """Write a chain as clients see it: documented keys always, all others only when set."""
+    encoded: dict[str, Any] = {
+        "id": chain.id,
+        "debug": chain.debug,
+        "description": chain.description,
+        "tasks": [_encode_task(task) for task in chain.tasks],
+        "token_limit": chain.token_limit,
+    }
+    if chain.max_steps:
+        encoded["max_steps"] = chain.max_steps
+    return encoded
+
+
+def _encode_task(task: Task) -> dict[str, Any]:
+    encoded: dict[str, Any] = {
+        "id": task.id,
+        "description": task.description,
+        "handler": task.handler,
+        **_set(task, "system_instruction", "valid_conditions"),
+    }
+    if task.execute_config is not None:
+        encoded["execute_config"] = _encode_config(task.execute_config)
+    if task.hook is not None:
+        encoded["hook"] = _encode_hook(task.hook)
+    encoded |= _set(task, "print")
+    encoded["prompt_template"] = task.prompt_template
+    encoded |= _set(task, "output_template", "output_schema", "input_var")
+    encoded["transition"] = _encode_transition(task.transition)
+    return encoded | _set(task, "timeout", "retry_on_failure")
+
+
+def _encode_config(config: ExecuteConfig) -> dict[str, Any]:
+    sampling = ("temperature", "top_p", "max_tokens", "seed", "tool_choice", "response_format")
+    return {
+        "model": config.model,
+        **_set(config, "models", "provider", "providers"),
+        **{name: value for name in sampling if (value := getattr(config, name)) is not None},
+        **_set(config, "stop", "hooks", "hide_tools"),
+        "pass_clients_tools": config.pass_clients_tools,
+    }
+
+
+def _encode_hook(hook: HookCall) -> dict[str, Any]:
+    return {"name": hook.name, **_set(hook, "tool_name", "args")}
+
+
+def _encode_transition(transition: Transition) -> dict[str, Any]:
+    branches = transition.branches
+    return {
+        "on_failure": transition.on_failure,
+        "branches": None if branches is None else [_encode_branch(branch) for branch in branches],
+    }
+
+
+def _encode_branch(branch: Branch) -> dict[str, Any]:
+    encoded = {**_set(branch, "operator"), "when": branch.when, "goto": branch.goto}
+    if branch.compose is not None:
+        compose = branch.compose
+        encoded["compose"] = {"with_var": compose.with_var, "strategy": compose.strategy}
+    return encoded
+
+
+def _set(struct: msgspec.Struct, *names: str) -> dict[str, Any]:
+    values = {name: getattr(struct, name) for name in names}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in values.items()
+        if value
+    }
