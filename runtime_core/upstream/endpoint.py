@@ -1,0 +1,125 @@
+"""One address of a service, prepared once and called often."""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64encode
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, TypeVar
+
+import httpx
+import msgspec
+
+from runtime_core.errors import UpstreamProtocolError
+from runtime_core.upstream.failures import read_error, upstream_errors
+from runtime_core.upstream.framing import pieces_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+__all__ = ("Endpoint",)
+
+T = TypeVar("T")
+
+#: A whole answer larger than this (256 MiB) is refused.
+_MAX_BODY = 256 * 1024 * 1024
+
+_DRAIN_SECONDS = 0.05
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Endpoint:
+    """One address of a service behind this server.
+
+    Prepares URL and headers once: httpx's own request building costs more than the rest of a call.
+
+    :param name: what error messages call the service, e.g. the backend's name.
+    :param client: the kernel's client; never closed here.
+    :param url: absolute.
+    :param headers: sent with each request, credentials among them; they win over the client's.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        client: httpx.AsyncClient,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name = name
+        self._client = client
+        with upstream_errors(name):
+            parsed = httpx.URL(url)
+            self._url = parsed.copy_with(username=None, password=None)
+            self._headers = _prepared(client, parsed, headers or {})
+
+    @asynccontextmanager
+    async def stream(self, body: object, *, method: str = "POST") -> AsyncIterator[httpx.Response]:
+        """Send *body* as JSON and give the response, its body not yet read.
+
+        Leaving the block closes the connection unless the body was read to its end.  A status
+        of 300 or more, and whatever fails inside the block, is raised as the kernel's error.
+
+        :param body: anything msgspec encodes; ``bytes`` are sent as they are, None sends nothing.
+        """
+        with upstream_errors(self.name):
+            response = await self._client.send(self._request(method, body), stream=True)
+            try:
+                if response.status_code >= 300:
+                    raise await read_error(response, self.name)
+                yield response
+                await _drain(response)
+            finally:
+                await response.aclose()
+
+    async def post(self, body: object, answer: type[T]) -> T:
+        """Send *body* as JSON and return the whole answer, decoded as *answer*."""
+        async with self.stream(body) as response:
+            return msgspec.json.decode(await self._read(response), type=answer)
+
+    async def get(self, answer: type[T]) -> T:
+        """Return the whole answer, decoded as *answer*."""
+        async with self.stream(None, method="GET") as response:
+            return msgspec.json.decode(await self._read(response), type=answer)
+
+    def _request(self, method: str, body: object) -> httpx.Request:
+        content = body if isinstance(body, bytes) or body is None else _encode(body)
+        return httpx.Request(method, self._url, headers=self._headers, content=content)
+
+    async def _read(self, response: httpx.Response) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        async for piece in pieces_of(response):
+            pieces.append(piece)
+            size += len(piece)
+            if size > _MAX_BODY:
+                raise UpstreamProtocolError(f"{self.name} answered more than {_MAX_BODY} bytes.")
+        return b"".join(pieces)
+
+
+def _prepared(
+    client: httpx.AsyncClient, url: httpx.URL, headers: Mapping[str, str]
+) -> httpx.Headers:
+    prepared = httpx.Headers({"host": url.copy_with(userinfo=b"").netloc.decode("ascii")})
+    prepared.update(client.headers)
+    prepared["content-type"] = "application/json"
+    if url.userinfo:
+        prepared["authorization"] = (
+            f"Basic {b64encode(f'{url.username}:{url.password}'.encode()).decode('ascii')}"
+        )
+    prepared.update(headers)
+    return prepared
+
+
+async def _drain(response: httpx.Response) -> None:
+    """Read what follows the last event of an answer, so that the connection can serve again.
+
+    That is the empty chunk which ends the body; it often arrives a moment later.
+    """
+    if response.is_closed or not isinstance(response.stream, httpx.AsyncByteStream):
+        return
+    with suppress(TimeoutError, httpx.TransportError):
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            async for _ in response.stream:
+                return
