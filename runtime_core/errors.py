@@ -30,6 +30,8 @@ and whether trying again (the same backend or another one) can help.
       - UpstreamRateLimited        429 rate_limit_exceeded
       - UpstreamContextExceeded    400 context_length_exceeded
   x NoBackendAvailable             503 no_backend_available
+  x DatabaseUnavailable            503 database_unavailable
+  x SubscriptionLost               503 subscription_lost
   x TimedOut                       504 timeout
   x StartupError                   (never answered over HTTP: the server does not start)
     + SettingsError
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 __all__ = (
     "Conflict",
     "ContextLengthExceeded",
+    "DatabaseUnavailable",
     "DriverNotFound",
     "DuplicateName",
     "Forbidden",
@@ -70,6 +73,7 @@ __all__ = (
     "SettingsError",
     "StartupError",
     "StepLimitExceeded",
+    "SubscriptionLost",
     "TaskFailed",
     "TemplateFailed",
     "TimedOut",
@@ -264,6 +268,18 @@ class NoBackendAvailable(RuntimeCoreError):
     status, code, retryable = 503, "no_backend_available", True
 
 
+class DatabaseUnavailable(RuntimeCoreError):
+    """The database cannot be reached, is busy for too long, or cannot write; details are logged."""
+
+    status, code, retryable = 503, "database_unavailable", True
+
+
+class SubscriptionLost(RuntimeCoreError):
+    """Messages of a bus subscription were missed: subscribe again and read the truth anew."""
+
+    status, code, retryable = 503, "subscription_lost", True
+
+
 class TimedOut(RuntimeCoreError):
     """A task, or a service behind this server, took too long."""
 
@@ -279,7 +295,14 @@ class SettingsError(StartupError):
 
 
 class PluginError(StartupError):
-    """A plugin cannot be used; the message names it and the way out."""
+    """A plugin cannot be used; ``advice`` is the way out.
+
+    :param advice: what to do, when it differs from repairing or disabling the plugin.
+    """
+
+    def __init__(self, message: str, *, advice: str = "") -> None:
+        super().__init__(message)
+        self.advice = advice
 
 
 class PluginLoadError(PluginError):
