@@ -1,0 +1,18 @@
+"""Run by alembic around migrations: on the connection, and in the transaction, it is given."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from runtime_core.storage.schema import VERSION_TABLE
+from runtime_core.storage.tables import Row
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Row.metadata,
+    version_table=VERSION_TABLE,
+    # SQLite cannot alter most of a table in place
+    render_as_batch=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

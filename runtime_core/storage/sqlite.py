@@ -1,0 +1,192 @@
+"""The ``sqlite`` driver: one file, one writer at a time, any number of readers."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import event
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from runtime_core.errors import SettingsError
+from runtime_core.storage.database import Database, Driver, reason_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+__all__ = ("connect",)
+
+#: Seconds to wait for another process's transaction, and for a connection of our own.
+LOCK_TIMEOUT = 10.0
+POOL_TIMEOUT = 30.0
+READERS = 4
+
+_FORMS = (
+    "write sqlite:///relative/path.db, sqlite:////absolute/path.db, or sqlite:///:memory: for a "
+    "database that is gone when the server stops"
+)
+
+# FULL: a commit that was answered is on the disk, also after a power cut
+_PRAGMAS = ("PRAGMA foreign_keys = ON", "PRAGMA synchronous = FULL")
+_WAL = "PRAGMA journal_mode = WAL"
+
+
+def connect(url: str) -> Database:
+    """Return the database of a ``sqlite:`` URL; opens nothing on the disk.
+
+    :raises SettingsError: the URL names no file.
+    """
+    if sqlite3.sqlite_version_info < (3, 36):
+        raise SettingsError(
+            f"DATABASE_URL={url}: SQLite {sqlite3.sqlite_version} is too old, 3.36 is needed; use "
+            "a newer Python build, or PostgreSQL (postgresql://user:password@host/database)"
+        )
+    path = _path(url)
+    return Database(_memory(url) if path is None else _file(url, path))
+
+
+def _path(url: str) -> Path | None:
+    """Return the file a URL names, None for a database in memory."""
+    scheme, separator, rest = url.partition("://")
+    if scheme != "sqlite" or not separator:
+        raise SettingsError(f"DATABASE_URL={url}: not a SQLite URL; {_FORMS}")
+    if rest in ("", "/", ":memory:", "/:memory:"):
+        return None
+    if not rest.startswith("/"):
+        raise SettingsError(f"DATABASE_URL={url}: a slash is missing; {_FORMS}")
+    if "?" in rest or "\0" in rest:
+        raise SettingsError(f"DATABASE_URL={url}: only a path may follow sqlite:///; {_FORMS}")
+    return Path(rest[1:]).expanduser()
+
+
+def _file(url: str, path: Path) -> Driver:
+    address = URL.create("sqlite+aiosqlite", database=str(path))
+    reader = create_async_engine(
+        address,
+        connect_args=_connect_args(),
+        pool_size=READERS,
+        max_overflow=0,
+        pool_timeout=POOL_TIMEOUT,
+        # statements run on their own, so there is nothing to roll back
+        pool_reset_on_return=None,
+        skip_autocommit_rollback=True,
+    )
+    _on_connect(reader, _PRAGMAS)
+    return Driver(
+        writer=_writer(address, (_WAL, *_PRAGMAS)),
+        reader=reader,
+        insert=insert,
+        explain=lambda error: _explain(error, url, path),
+    )
+
+
+def _memory(url: str) -> Driver:
+    """Return a driver with one connection, which readers share with the writer.
+
+    A cancelled statement costs its connection; the anchor keeps the data when that happens.
+    """
+    name = f"file:/runtime-{secrets.token_hex(8)}"
+    anchor = sqlite3.connect(f"{name}?vfs=memdb", uri=True, check_same_thread=False)
+    query = {"vfs": "memdb", "uri": "true"}
+    address = URL.create("sqlite+aiosqlite", database=name, query=query)
+    engine = _writer(address, _PRAGMAS)
+    return Driver(
+        writer=engine,
+        reader=engine,
+        insert=insert,
+        explain=lambda error: f"DATABASE_URL={url}: {reason_of(error)}",
+        close=anchor.close,
+    )
+
+
+def _writer(address: URL, pragmas: tuple[str, ...]) -> AsyncEngine:
+    """Return an engine with one connection: writers of this process queue up for it."""
+    engine = create_async_engine(
+        address,
+        connect_args=_connect_args(),
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=POOL_TIMEOUT,
+    )
+    _on_connect(engine, pragmas)
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Any) -> None:
+        # takes the write lock now: a transaction that reads first could not get it later
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _connect_args() -> dict[str, object]:
+    # isolation_level None: transactions begin where we say, not where the module guesses
+    return {"isolation_level": None, "timeout": LOCK_TIMEOUT}
+
+
+def _on_connect(engine: AsyncEngine, pragmas: tuple[str, ...]) -> None:
+    @event.listens_for(engine.sync_engine, "connect")
+    def configure(connection: Any, record: object) -> None:
+        cursor = connection.cursor()
+        try:
+            for pragma in pragmas:
+                cursor.execute(pragma)
+        finally:
+            cursor.close()
+
+
+def _explain(error: BaseException, url: str, path: Path) -> str:
+    reason = reason_of(error)
+    for applies, advice in _ADVICE:
+        if applies(path, reason):
+            return f"DATABASE_URL={url}: {advice.format(path=path, parent=path.parent)}"
+    return f"DATABASE_URL={url}: SQLite cannot use {path}: {reason}"
+
+
+#: What may be wrong, most telling first: (does it apply to this path and reason?, what to do)
+_ADVICE: tuple[tuple[Callable[[Path, str], bool], str], ...] = (
+    (
+        lambda path, reason: "not a database" in reason or "malformed" in reason,
+        "{path} is not a SQLite database, or is damaged; restore it from a backup, or move it "
+        "away to start with an empty database",
+    ),
+    (
+        lambda path, reason: "locked" in reason or "busy" in reason,
+        "another process holds {path} locked for longer than 10 seconds; end that process, or "
+        "give each server its own file",
+    ),
+    (
+        lambda path, reason: "disk is full" in reason,
+        "there is no space left on the disk of {path}; free some",
+    ),
+    (
+        lambda path, reason: not path.parent.exists(),
+        "the directory {parent} does not exist; create it (mkdir -p '{parent}') or choose "
+        "another path",
+    ),
+    (
+        lambda path, reason: path.is_dir(),
+        "{path} is a directory; name a file in it, such as {path}/runtime.db",
+    ),
+    (
+        lambda path, reason: not path.parent.is_dir(),
+        "{parent} is not a directory; choose another path",
+    ),
+    (
+        lambda path, reason: "readonly" in reason or not _writable(path),
+        "{path} cannot be written by this user, nor created or journaled in {parent}; give the "
+        "user write permission on both, or choose another path",
+    ),
+)
+
+
+def _writable(path: Path) -> bool:
+    return os.access(path.parent, os.W_OK | os.X_OK) and (
+        not path.exists() or os.access(path, os.R_OK | os.W_OK)
+    )
