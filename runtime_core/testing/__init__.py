@@ -1,1 +1,43 @@
-"""The public test kit for plugin authors."""
+"""The public test kit for plugin authors.
+
+`ProviderSuite` is what every model provider must do: subclass it, say how the service speaks
+(a `ChatWire`), and inherit the tests.  Names are imported when first used, because pytest loads
+this package wherever the kernel is installed.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runtime_core.testing.provider_suite import ProviderSuite
+    from runtime_core.testing.upstream import Upstream
+    from runtime_core.testing.wire import Answer, ChatWire, EmbeddingWire, Reply, WireRequest
+
+__all__ = (
+    "Answer",
+    "ChatWire",
+    "EmbeddingWire",
+    "ProviderSuite",
+    "Reply",
+    "Upstream",
+    "WireRequest",
+)
+
+_HOMES = {
+    "ProviderSuite": "provider_suite",
+    "Upstream": "upstream",
+    "Answer": "wire",
+    "ChatWire": "wire",
+    "EmbeddingWire": "wire",
+    "Reply": "wire",
+    "WireRequest": "wire",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from the module it lives in."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

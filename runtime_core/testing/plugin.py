@@ -1,1 +1,5 @@
-"""The pytest plugin behind the ``pytest11`` entry point."""
+"""The pytest plugin behind the ``pytest11`` entry point: failing suites explain themselves."""
+
+import pytest
+
+pytest.register_assert_rewrite("runtime_core.testing.provider_suite")

@@ -119,7 +119,7 @@ def _translated(exc: Exception) -> httpx.TransportError:
         return httpx.ReadTimeout(text)
     if isinstance(cause, aiohttp.ClientConnectorError):
         return httpx.ConnectError(text)
-    if isinstance(cause, aiohttp.InvalidURL):
+    if isinstance(cause, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
         return httpx.UnsupportedProtocol(text)
     if isinstance(cause, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
         return httpx.RemoteProtocolError(text)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from runtime_core.errors import UpstreamProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
     import httpx
 
@@ -22,7 +22,7 @@ MAX_EVENT_BYTES = 16 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 
 
-async def ndjson(response: httpx.Response) -> AsyncIterator[bytes]:
+async def ndjson(response: httpx.Response) -> AsyncGenerator[bytes, None]:
     """Yield the lines of a body of JSON lines, without line ends; blank ones are left out.
 
     :raises UpstreamProtocolError: a line is longer than `MAX_EVENT_BYTES`.
@@ -37,7 +37,7 @@ async def ndjson(response: httpx.Response) -> AsyncIterator[bytes]:
         yield last
 
 
-async def sse_data(response: httpx.Response) -> AsyncIterator[bytes]:
+async def sse_data(response: httpx.Response) -> AsyncGenerator[bytes, None]:
     """Yield the data of each event of a server-sent event stream.
 
     All line ends, comments, data of several lines and the byte order mark are understood as the
