@@ -46,20 +46,18 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What came back.  Latencies in milliseconds; ``elapsed`` in seconds.
+    """What came back: right answers, wrong or missing ones, seconds, and quantiles in ms.
 
-    ``first`` is request to first token; ``forward`` how long a paced stream's first chunk took
-    from the upstream's write to the reader, ``forward_all`` the same for every chunk.
+    ``times`` has four groups: ``latency`` of the whole answer; ``first``, from the request to the
+    first token; ``forward``, how long a paced stream's first token took from the upstream's
+    write to the reader; ``forward_all``, the same for every token.
     """
 
     count: int
     errors: int
     first_error: str
     elapsed: float
-    latency: dict[str, float]
-    first: dict[str, float]
-    forward: dict[str, float]
-    forward_all: dict[str, float]
+    times: dict[str, dict[str, float]]
 
     @property
     def rate(self) -> float:
@@ -264,10 +262,12 @@ def _result(tally: _Tally, elapsed: float) -> Result:
         errors=tally.errors,
         first_error=tally.first_error,
         elapsed=elapsed,
-        latency=_summary(tally.latency),
-        first=_summary(tally.first),
-        forward=_summary(tally.forward),
-        forward_all=_summary(tally.forward_all),
+        times={
+            "latency": _summary(tally.latency),
+            "first": _summary(tally.first),
+            "forward": _summary(tally.forward),
+            "forward_all": _summary(tally.forward_all),
+        },
     )
 
 

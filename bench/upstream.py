@@ -120,7 +120,7 @@ class Upstream(asyncio.Protocol):
         """Keep the transport."""
         self._transport: Any = transport
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+    def connection_lost(self, exc: Exception | None) -> None:
         """Stop a paced stream whose reader has left."""
         if self._timer:
             self._timer.cancel()
