@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from runtime_core.errors import UpstreamProtocolError
 from runtime_core.types import Embeddings, Usage
+from runtime_core.upstream import upstream_errors
 from runtime_openai_wire.failures import failure
 
 if TYPE_CHECKING:
@@ -68,9 +69,9 @@ def decode_models(name: str, body: bytes) -> Sequence[WireModel]:
     :raises UpstreamError: the answer is an error.
     :raises UpstreamProtocolError: the answer is no list of models.
     """
-    if body.lstrip().startswith(b"["):
-        return _decoded(_decode_list, name, body, "list of models")
-    answer = _decoded(_decode_models, name, body, "list of models")
+    if bytes(body[:64]).lstrip().startswith(b"["):
+        return _decoded(_decode_list, name, body)
+    answer = _decoded(_decode_models, name, body)
     if answer.error is not None:
         raise failure(name, answer.error)
     if answer.data is None:
@@ -86,7 +87,7 @@ def decode_embeddings(name: str, body: bytes, count: int) -> Embeddings:
     :raises UpstreamError: the answer is an error.
     :raises UpstreamProtocolError: the answer is not one vector for each text.
     """
-    answer = _decoded(_decode_vectors, name, body, "list of vectors")
+    answer = _decoded(_decode_vectors, name, body)
     if answer.error is not None:
         raise failure(name, answer.error)
     rows = _in_order(answer.data or [])
@@ -96,11 +97,9 @@ def decode_embeddings(name: str, body: bytes, count: int) -> Embeddings:
     return Embeddings([_vector(name, row.embedding) for row in rows], answer.model or "", usage)
 
 
-def _decoded(decoder: msgspec.json.Decoder[_T], name: str, body: bytes, what: str) -> _T:
-    try:
+def _decoded(decoder: msgspec.json.Decoder[_T], name: str, body: bytes) -> _T:
+    with upstream_errors(name):
         return decoder.decode(body)
-    except msgspec.DecodeError as exc:
-        raise UpstreamProtocolError(f"{name} sent a {what} that makes no sense: {exc}") from exc
 
 
 def _in_order(rows: list[_Vector]) -> list[_Vector]:

@@ -1,85 +1,61 @@
-"""What a server says is wrong, as the kernel's own errors."""
+"""What a server says is wrong in a body that should have been an answer."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
-from runtime_core.errors import (
-    TimedOut,
-    UpstreamContextExceeded,
-    UpstreamError,
-    UpstreamModelNotFound,
-    UpstreamRateLimited,
-    UpstreamRejected,
-    UpstreamUnauthenticated,
-    UpstreamUnavailable,
-)
+from runtime_core.upstream import reported_error
+
+if TYPE_CHECKING:
+    import httpx
+
+    from runtime_core.errors import UpstreamError
 
 __all__ = ("failure",)
 
-#: How much of a server's own words is passed on, in characters.
-_LIMIT = 500
-
-_BY_WORD: dict[str, type[UpstreamError | TimedOut]] = {
-    "authentication_error": UpstreamUnauthenticated,
-    "context_length_exceeded": UpstreamContextExceeded,
-    "insufficient_quota": UpstreamRateLimited,
-    "invalid_api_key": UpstreamUnauthenticated,
-    "invalid_authentication": UpstreamUnauthenticated,
-    "invalid_request_error": UpstreamRejected,
-    "model_not_found": UpstreamModelNotFound,
-    "not_found_error": UpstreamModelNotFound,
-    "overloaded_error": UpstreamUnavailable,
-    "permission_error": UpstreamUnauthenticated,
-    "rate_limit_error": UpstreamRateLimited,
-    "rate_limit_exceeded": UpstreamRateLimited,
-    "requests": UpstreamRateLimited,
-    "timeout": TimedOut,
-    "tokens": UpstreamRateLimited,
+#: The HTTP statuses that words of servers stand for.
+_STATUSES: Final[dict[str, int]] = {
+    "authentication_error": 401,
+    "badrequesterror": 400,
+    "bad_request_error": 400,
+    "context_length_exceeded": 400,
+    "insufficient_quota": 429,
+    "invalid_api_key": 401,
+    "invalid_request_error": 400,
+    "model_not_found": 404,
+    "not_found_error": 404,
+    "notfounderror": 404,
+    "overloaded_error": 503,
+    "permission_error": 403,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "requests": 429,
+    "tokens": 429,
 }
 
-_BY_STATUS: dict[int, type[UpstreamError | TimedOut]] = {
-    401: UpstreamUnauthenticated,
-    403: UpstreamUnauthenticated,
-    404: UpstreamModelNotFound,
-    408: TimedOut,
-    429: UpstreamRateLimited,
-    504: TimedOut,
-}
 
-_TOO_LONG = ("maximum context length", "context length", "context window", "prompt is too long")
-
-
-def failure(name: str, error: Any) -> UpstreamError | TimedOut:
+def failure(name: str, error: Any, request: httpx.Request | None = None) -> UpstreamError:
     """Return the error that an answer's ``error`` member stands for.
 
-    *error* is whatever JSON the server sent: OpenAI's object, a plain text, or something else.
     What says nothing about its cause counts as a broken server, which may be tried again.
+
+    :param name: how messages call the server.
+    :param error: whatever JSON the server sent: OpenAI's object, a plain text, something else.
+    :param request: the request that failed, so that its credentials are kept out of the message.
     """
-    text, words = _read(error)
-    kind = _kind(text, words)
-    return kind(f"{name} sent an error: {text[:_LIMIT]}")
-
-
-def _read(error: Any) -> tuple[str, list[str]]:
     if not isinstance(error, dict):
-        return str(error), []
+        return reported_error(name, str(error), request=request)
     words = [str(error[key]) for key in ("code", "type", "status") if error.get(key) is not None]
-    return str(error.get("message") or error.get("detail") or "no reason given"), words
+    message = str(error.get("message") or error.get("detail") or "no reason given")
+    if "context_length_exceeded" in words:
+        message = f"{message} (context_length_exceeded)"
+    return reported_error(name, message, status=_status(words), request=request)
 
 
-def _kind(text: str, words: list[str]) -> type[UpstreamError | TimedOut]:
-    if any(phrase in text.lower() for phrase in _TOO_LONG):
-        return UpstreamContextExceeded
+def _status(words: list[str]) -> int:
     for word in words:
-        if word.lower() in _BY_WORD:
-            return _BY_WORD[word.lower()]
-        if word.isdecimal():
-            return _by_status(int(word))
-    return UpstreamUnavailable
-
-
-def _by_status(status: int) -> type[UpstreamError | TimedOut]:
-    return _BY_STATUS.get(status) or (
-        UpstreamRejected if 400 <= status < 500 else UpstreamUnavailable
-    )
+        if word.lower() in _STATUSES:
+            return _STATUSES[word.lower()]
+        if word.isdecimal() and len(word) == 3:
+            return int(word)
+    return 500

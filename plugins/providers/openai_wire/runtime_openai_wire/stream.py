@@ -15,9 +15,11 @@ from runtime_openai_wire.failures import failure
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import httpx
+
     from runtime_core.types import FinishReason
 
-__all__ = ("ChatDecoder",)
+__all__ = ("DONE", "ChatDecoder")
 
 #: Servers' words for why an answer ended; a word not listed here is an ordinary end.
 _FINISH: Final[dict[str, FinishReason]] = {
@@ -34,6 +36,7 @@ _FINISH: Final[dict[str, FinishReason]] = {
 #: Ends that mean: the server gave up, the answer is not whole.
 _GAVE_UP: Final = frozenset({"abort", "error", "insufficient_system_resource"})
 
+#: The data of the event after the last chunk.
 DONE: Final = b"[DONE]"
 
 
@@ -88,12 +91,14 @@ class ChatDecoder:
     reason is held until then, so that the last chunk also has the usage, which servers send later.
 
     :param name: how messages of errors call the server.
+    :param request: what is being answered; its credentials are kept out of messages.
     """
 
-    __slots__ = ("_calls", "_finish", "_name", "_usage")
+    __slots__ = ("_calls", "_finish", "_name", "_request", "_usage")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, request: httpx.Request | None = None) -> None:
         self._name = name
+        self._request = request
         self._calls: _ToolCalls | None = None
         self._finish: FinishReason | None = None
         self._usage: Usage | None = None
@@ -111,7 +116,8 @@ class ChatDecoder:
                 f"{self._name} sent a chunk that makes no sense: {exc}"
             ) from exc
         if chunk.error is not None or chunk.object == "error":
-            raise failure(self._name, chunk.error or {"message": chunk.message, "code": chunk.code})
+            error = chunk.error or {"message": chunk.message, "code": chunk.code}
+            raise failure(self._name, error, self._request)
         if (usage := chunk.usage) is not None:
             self._usage = Usage(usage.prompt_tokens or 0, usage.completion_tokens or 0)
         for choice in chunk.choices or ():
@@ -145,11 +151,14 @@ class ChatDecoder:
         delta = choice.delta or choice.message
         if delta is None:
             return None
-        text = delta.content
-        if isinstance(text, str) and not (
-            delta.tool_calls or delta.reasoning_content or delta.reasoning or delta.refusal
-        ):  # nearly every chunk; a call from the time before tools comes without text
-            return ChatChunk(text) if text else self._mixed(delta)
+        if isinstance(delta.content, str) and not (
+            delta.tool_calls
+            or delta.reasoning_content
+            or delta.reasoning
+            or delta.refusal
+            or delta.function_call
+        ):  # nearly every chunk
+            return ChatChunk(delta.content) if delta.content else None
         return self._mixed(delta)
 
     def _read_finish(self, word: str) -> FinishReason:

@@ -1,0 +1,158 @@
+"""A provider for any server that speaks the protocol, told how by a `Dialect`."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct, field
+
+from runtime_core.errors import UpstreamProtocolError
+from runtime_core.types import Embeddings, ModelInfo
+from runtime_core.upstream import MAX_EVENT_BYTES, Endpoint, ndjson, sse_data
+from runtime_openai_wire.answers import WireModel, decode_embeddings, decode_models
+from runtime_openai_wire.request import MaxTokensField, encode_chat, encode_embeddings
+from runtime_openai_wire.stream import DONE, ChatDecoder
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Sequence
+
+    import httpx
+
+    from runtime_core.types import BackendConfig, ChatChunk, ChatRequest
+
+__all__ = ("Dialect", "OpenAIWireProvider", "describe_model")
+
+
+def describe_model(model: WireModel) -> ModelInfo:
+    """Return what is known of a listed model: ``embed`` in its name makes it an embedder.
+
+    The type and the context length are what the server tells; most tell neither.
+    """
+    embeds = "embed" in model.id.lower() or "embed" in (model.type or "").lower()
+    length = (
+        model.context_length
+        or model.context_window
+        or model.max_model_len
+        or model.max_context_length
+    )
+    return ModelInfo(
+        model.id,
+        length,
+        can_chat=not embeds,
+        can_embed=embeds,
+        can_prompt=not embeds,
+        can_stream=not embeds,
+    )
+
+
+class Dialect(Struct, frozen=True, kw_only=True):
+    """What differs between servers that speak the protocol.
+
+    Paths follow the backend's ``base_url``.  ``auth_scheme`` is the word before the key, "" for
+    none.  ``include_usage`` asks for token counts at the end of streams; a few servers refuse the
+    question.  ``describe`` tells what a listed model can do.
+    """
+
+    chat_path: str = "/chat/completions"
+    embeddings_path: str = "/embeddings"
+    models_path: str = "/models"
+    auth_header: str = "authorization"
+    auth_scheme: str = "Bearer"
+    headers: dict[str, str] = field(default_factory=dict)
+    query: dict[str, str] = field(default_factory=dict)
+    max_tokens_field: MaxTokensField = "max_tokens"
+    include_usage: bool = True
+    embeddings_extra: dict[str, Any] = field(default_factory=dict)
+    describe: Callable[[WireModel], ModelInfo] = describe_model
+
+
+class OpenAIWireProvider:
+    """The models of one server.
+
+    :param config: ``base_url`` is what goes before the dialect's paths, ``/v1`` included.
+    :param client: the kernel's client.
+    :param dialect: how this server differs from the protocol's usual form.
+    """
+
+    def __init__(
+        self, config: BackendConfig, client: httpx.AsyncClient, dialect: Dialect | None = None
+    ) -> None:
+        self._name = config.name
+        self._dialect = dialect = dialect or Dialect()
+        headers = dict(dialect.headers)
+        if config.api_key:
+            headers[dialect.auth_header] = f"{dialect.auth_scheme} {config.api_key}".lstrip()
+
+        def endpoint(path: str) -> Endpoint:
+            return Endpoint(config.name, client, _url(config.base_url, path, dialect), headers)
+
+        self._chat = endpoint(dialect.chat_path)
+        self._embeddings = endpoint(dialect.embeddings_path)
+        self._models = endpoint(dialect.models_path)
+
+    async def models(self) -> Sequence[ModelInfo]:
+        """List the server's models."""
+        listed = decode_models(self._name, await self._models.get(msgspec.Raw))
+        return [self._dialect.describe(model) for model in listed]
+
+    async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
+        """Stream an answer.
+
+        The last chunk is yielded when the connection has been given back, so that a caller who
+        stops there costs nothing.
+        """
+        body = encode_chat(
+            request,
+            max_tokens_field=self._dialect.max_tokens_field,
+            include_usage=self._dialect.include_usage,
+        )
+        async with self._chat.stream(body) as response:
+            decoder = ChatDecoder(self._name, response.request)
+            if _is_json(response):
+                if (chunk := decoder.feed(await _whole(response))) is not None:
+                    yield chunk
+            else:
+                async with aclosing(sse_data(response)) as events:
+                    async for data in events:
+                        if data == DONE:
+                            break
+                        if (chunk := decoder.feed(data)) is not None:
+                            yield chunk
+        yield decoder.end()
+
+    async def embed(self, model: str, texts: Sequence[str]) -> Embeddings:
+        """Return one vector for each text, in order; no texts are no call."""
+        if not texts:
+            return Embeddings([], model)
+        body = encode_embeddings(model, texts, extra=self._dialect.embeddings_extra)
+        answer = await self._embeddings.post(body, msgspec.Raw)
+        return decode_embeddings(self._name, answer, len(texts))
+
+    async def aclose(self) -> None:
+        """Let go of nothing: the client is the kernel's."""
+
+
+def _url(base_url: str, path: str, dialect: Dialect) -> str:
+    url = base_url.rstrip("/") + path
+    if dialect.query:
+        url += "?" + "&".join(f"{name}={value}" for name, value in dialect.query.items())
+    return url
+
+
+def _is_json(response: httpx.Response) -> bool:
+    """Tell whether the server does not stream, or reports an error with status 200."""
+    media_type: str = response.headers.get("content-type", "")
+    return media_type.partition(";")[0].strip().lower() == "application/json"
+
+
+async def _whole(response: httpx.Response) -> bytes:
+    lines: list[bytes] = []
+    size = 0
+    async for line in ndjson(response):  # line ends mean nothing in a JSON document
+        lines.append(line)
+        size += len(line)
+        if size > MAX_EVENT_BYTES:
+            raise UpstreamProtocolError(f"The service answered more than {MAX_EVENT_BYTES} bytes.")
+    return b"\n".join(lines)
