@@ -21,7 +21,7 @@ __all__ = (
     "lower",
     "no_boolean",
     "origins",
-    "scheme",
+    "scheme_of",
 )
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]i?)?b?", re.IGNORECASE)
@@ -37,15 +37,15 @@ _FACTORS = {
 _SCHEME = re.compile(r"([a-z][a-z0-9.-]*)(?:\+[a-z0-9]+)?://", re.IGNORECASE)
 
 
-def scheme(url: str) -> str:
-    """Return what stands before ``://``, without a ``+dialect``."""
+def scheme_of(url: str) -> str:
+    """Return a URL's driver: what stands before ``://``, without a ``+dialect``; "" without one."""
     match = _SCHEME.match(url)
     return match[1].lower() if match else ""
 
 
 def driver_url(url: str) -> str:
     """Refuse a URL without a scheme."""
-    if not scheme(url):
+    if not scheme_of(url):
         raise ValueError("no scheme")
     return url
 

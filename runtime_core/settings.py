@@ -27,13 +27,14 @@ from pydantic import (
 
 from runtime_core import _settings_values as values
 from runtime_core._settings_errors import Allowed, explain, masked_url, suggest
+from runtime_core._settings_values import scheme_of
 from runtime_core.errors import SettingsError
 from runtime_core.types import BackendConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ("BackendSettings", "Settings", "unknown_variables")
+__all__ = ("BackendSettings", "Settings", "scheme_of", "unknown_variables")
 
 CONFIG_FILE = "runtime.toml"
 CONFIG_VARIABLE = "RUNTIME_CONFIG"
@@ -245,21 +246,6 @@ class Settings(BaseModel):
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
             yield name, masked_url(value) if name in ("database_url", "bus_url") else value
-
-    @property
-    def database_driver(self) -> str:
-        """The driver's name in ``database_url``: ``sqlite``, ``postgresql``, ..."""
-        return values.scheme(self.database_url)
-
-    @property
-    def bus_driver(self) -> str:
-        """The driver's name in ``bus_url``: ``memory``, ..."""
-        return values.scheme(self.bus_url)
-
-    @property
-    def backend_configs(self) -> tuple[BackendConfig, ...]:
-        """The ``[[backends]]`` tables in the domain's shape."""
-        return tuple(backend.config() for backend in self.backends)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from runtime_core.types import DATA_TYPES, BackendConfig
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ("CHECKS", "routes_of")
+__all__ = ("CHECKS", "HOOKS", "routes_of")
 
 
 def _settings_model(value: object) -> type[BaseModel]:
@@ -114,6 +114,9 @@ CHECKS: Mapping[str, Callable[[object], Any]] = MappingProxyType(
         "register_routes": _routes,
     }
 )
+
+#: Every hook there is, in the order they are called.
+HOOKS: Sequence[str] = tuple(CHECKS)
 
 
 def routes_of(item: Any) -> Iterator[str]:

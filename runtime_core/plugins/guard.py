@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -62,6 +61,9 @@ def _stop(thread: threading.Thread) -> None:
 
     A thread that waits in C gets to know it when the call returns; it uses no time until then.
     """
+    # Imported here because it is needed by no start that goes well.
+    import ctypes
+
     if thread.ident is not None:
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
             ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit)
