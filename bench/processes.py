@@ -146,13 +146,13 @@ class Process:
             raise BenchError(f"{self.name} was started without pipes")
         return stdin, stdout
 
-    def stop(self) -> None:
-        """Ask it to end, then insist after five seconds."""
+    def stop(self, patience: float = 5.0) -> None:
+        """Ask it to end, then insist after ``patience`` seconds."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, number)
             with suppress(subprocess.TimeoutExpired):
-                self._process.wait(5)
+                self._process.wait(patience)
                 break
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe:

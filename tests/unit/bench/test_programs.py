@@ -1,0 +1,99 @@
+"""The commands, their tables and files, and the plugins that are generated."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bench import __main__ as program
+from bench import gateway, peers
+from bench.load import Result
+from bench.processes import BenchError, Process, ask, free_port, wait_for
+from bench.report import at_least, at_most, print_checks, print_table, write
+from bench.start import make_plugins
+from bench.summary import Run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_says_which_benchmarks_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.main(["speed"]) == 2
+    assert "gateway|start|engine" in capsys.readouterr().err
+
+
+def test_an_unknown_peer_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        gateway.main(["--peers", "portkey,nobody"])
+    assert "unknown peers nobody; there are: portkey, litellm" in capsys.readouterr().err
+
+
+def test_a_peer_that_is_not_installed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # where peers are installed is fixed; here nothing is
+    monkeypatch.setattr(peers, "_PORTKEY", tmp_path)
+    monkeypatch.setattr(peers, "_LITELLM", tmp_path)
+    for version in (peers.portkey_version, peers.litellm_version):
+        with pytest.raises(BenchError, match="--install"):
+            version()
+
+
+def test_a_server_that_dies_is_shown_with_its_last_words(tmp_path: Path) -> None:
+    process = Process(
+        "dying", [sys.executable, "-c", "raise SystemExit('bye')"], directory=tmp_path
+    )
+    with pytest.raises(BenchError, match="bye"):
+        wait_for(lambda: False, process)
+    process.stop()
+
+
+def test_stopping_ends_a_process_that_ignores_it(tmp_path: Path) -> None:
+    port = free_port()
+    code = (
+        "import signal, socket; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        f"s = socket.create_server(('127.0.0.1', {port}));"
+        "\nwhile True: s.accept()[0].sendall(b'HTTP/1.1 200 OK\\r\\ncontent-length: 0\\r\\n\\r\\n')"
+    )
+    process = Process("stubborn", [sys.executable, "-c", code], directory=tmp_path)
+    wait_for(lambda: answers(port), process)
+    process.stop(patience=0.2)
+    assert not process.alive
+
+
+def answers(port: int) -> bool:
+    return ask(port, "GET", "/")[0] == 200
+
+
+def test_table_and_checks_are_readable(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(["", "a"], [["requests/s", 12345.6], ["  inner", None]])
+    print_checks([at_most("latency", 0.5, 0.7, " ms"), at_least("rate", 1.0, 1.25, " x")])
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[2:4] == ["requests/s  12,346", "  inner          -"]
+    assert lines[-2].split() == ["latency", "0.500", "<=", "0.700", "ms", "pass"]
+    assert lines[-1].split() == ["rate", "1.00", ">=", "1.25", "x", "FAIL"]
+
+
+def test_results_are_written_as_json(tmp_path: Path) -> None:
+    result = Result(count=1, errors=0, first_error="", elapsed=1.0, times={})
+    run = Run(target="ours", scenario="c1", round=0, cpu=0.1, noise=0.0, result=result)
+    path = write("gateway", {"runs": [run]}, tmp_path / "deep" / "out.json")
+    data = json.loads(path.read_text())
+    assert data["bench"] == "gateway"
+    assert data["date"].endswith("+00:00")
+    assert data["runs"][0]["result"]["count"] == 1
+
+
+def test_generated_plugins_are_installed_distributions(tmp_path: Path) -> None:
+    make_plugins(tmp_path, 3)
+    found = sorted(metadata.distributions(path=[str(tmp_path)]), key=lambda d: d.name)
+    assert [distribution.name for distribution in found] == [
+        f"bench-plugin-{number:02d}" for number in range(3)
+    ]
+    points = [point for distribution in found for point in distribution.entry_points]
+    assert {point.group for point in points} == {"runtime_core.plugins"}
+    assert len({point.value for point in points}) == 3
