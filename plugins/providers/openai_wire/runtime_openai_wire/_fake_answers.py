@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
+from runtime_core.types import ToolCall, Usage  # noqa: TC001 - msgspec resolves annotations
 from runtime_openai_wire._loopback import Break
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ("CREATED", "Script", "completion", "events")
+__all__ = ("CREATED", "Script", "completion", "event", "events")
 
 CREATED = 1_700_000_000
 
@@ -23,9 +24,10 @@ class Script(Struct, frozen=True, kw_only=True):
     """What to answer a chat with."""
 
     pieces: tuple[str, ...] = ()
-    tool_calls: tuple[tuple[str, str], ...] = ()
+    reasoning: tuple[str, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
     finish_reason: str | None = None
-    usage: tuple[int, int] | None = None
+    usage: Usage | None = None
     pause: float = 0.0
     breaks: bool = False
 
@@ -34,46 +36,46 @@ def completion(body: _Json, script: Script) -> _Json:
     """Return a whole completion."""
     message: _Json = {"role": "assistant", "content": "".join(script.pieces) or None}
     if script.tool_calls:
-        message["tool_calls"] = [_call(i, *call) for i, call in enumerate(script.tool_calls)]
+        message["tool_calls"] = script.tool_calls
     elif message["content"] is None:
         message["content"] = ""
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(script)}
-    return _frame(body, "chat.completion", choices=[choice], usage=_usage(body, script))
+    usage = {"usage": _usage(script.usage)} if script.usage is not None else {}
+    return _frame(body, "chat.completion", choices=[choice], **usage)
 
 
 def events(body: _Json, script: Script) -> Iterator[tuple[float, bytes]]:
     """Yield pause and frame of each event of a streamed completion."""
     options = body.get("stream_options") or {}
-    usage = {"usage": None} if options.get("include_usage") else {}
+    unknown = {"usage": None} if options.get("include_usage") else {}
 
     def chunk(delta: _Json, finish: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-        return _event(_frame(body, "chat.completion.chunk", choices=[choice], **usage))
+        return event(_frame(body, "chat.completion.chunk", choices=[choice], **unknown))
 
     yield 0.0, chunk({"role": "assistant", "content": None if script.tool_calls else ""})
+    for piece in script.reasoning:
+        yield 0.0, chunk({"reasoning_content": piece})
     for number, piece in enumerate(script.pieces):
         yield script.pause if number else 0.0, chunk({"content": piece})
     if script.breaks:
         yield 0.05, b": flushed\n\n"  # what was sent must leave before the reset discards it
         raise Break
     for index, call in enumerate(script.tool_calls):
-        for delta in _call_deltas(index, *call):
+        for delta in _call_deltas(index, call):
             yield script.pause, chunk({"tool_calls": [delta]})
     yield 0.0, chunk({}, _finish(script))
-    if usage:
-        frame = _frame(body, "chat.completion.chunk", choices=[], usage=_usage(body, script))
-        yield 0.0, _event(frame)
+    if script.usage is not None and options.get("include_usage"):
+        usage = _usage(script.usage)
+        yield 0.0, event(_frame(body, "chat.completion.chunk", choices=[], usage=usage))
     yield 0.0, b"data: [DONE]\n\n"
 
 
-def _usage(body: _Json, script: Script) -> _Json:
-    words = sum(len(str(message.get("content") or "").split()) for message in body["messages"])
-    said = len("".join(script.pieces).split()) + len(script.tool_calls)
-    prompt, completion = script.usage or (words, said)
+def _usage(usage: Usage) -> _Json:
     return {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
     }
 
 
@@ -81,13 +83,10 @@ def _finish(script: Script) -> str:
     return script.finish_reason or ("tool_calls" if script.tool_calls else "stop")
 
 
-def _call(index: int, name: str, arguments: str) -> _Json:
-    function = {"name": name, "arguments": arguments}
-    return {"id": f"call_fake_{index}", "type": "function", "function": function}
-
-
-def _call_deltas(index: int, name: str, arguments: str) -> Iterator[_Json]:
-    yield {"index": index, **_call(index, name, "")}
+def _call_deltas(index: int, call: ToolCall) -> Iterator[_Json]:
+    name, arguments = call.function.name, call.function.arguments
+    function = {"name": name, "arguments": ""}
+    yield {"index": index, "id": call.id, "type": "function", "function": function}
     for start in range(0, len(arguments), 8):
         yield {"index": index, "function": {"arguments": arguments[start : start + 8]}}
 
@@ -103,5 +102,7 @@ def _frame(body: _Json, kind: str, **rest: Any) -> _Json:
     }
 
 
-def _event(frame: _Json) -> bytes:
-    return b"data: " + msgspec.json.encode(frame) + b"\n\n"
+def event(data: Any) -> bytes:
+    """Return an event; *data* is encoded unless it is bytes."""
+    encoded = data if isinstance(data, bytes) else msgspec.json.encode(data)
+    return b"data: " + encoded + b"\n\n"

@@ -58,20 +58,21 @@ class _Vectors(Struct):
     error: Any = None
 
 
-_decode_models = msgspec.json.Decoder(_Models)
-_decode_list = msgspec.json.Decoder(list[WireModel])
+_decode_models: msgspec.json.Decoder[_Models | list[WireModel]] = msgspec.json.Decoder(
+    _Models | list[WireModel]
+)
 _decode_vectors = msgspec.json.Decoder(_Vectors)
 
 
-def decode_models(name: str, body: bytes) -> Sequence[WireModel]:
+def decode_models(name: str, body: bytes | msgspec.Raw) -> Sequence[WireModel]:
     """Return the models in the answer *body* of the server called *name*; a bare list is read too.
 
     :raises UpstreamError: the answer is an error.
     :raises UpstreamProtocolError: the answer is no list of models.
     """
-    if bytes(body[:64]).lstrip().startswith(b"["):
-        return _decoded(_decode_list, name, body)
     answer = _decoded(_decode_models, name, body)
+    if isinstance(answer, list):
+        return answer
     if answer.error is not None:
         raise failure(name, answer.error)
     if answer.data is None:
@@ -79,7 +80,7 @@ def decode_models(name: str, body: bytes) -> Sequence[WireModel]:
     return answer.data
 
 
-def decode_embeddings(name: str, body: bytes, count: int) -> Embeddings:
+def decode_embeddings(name: str, body: bytes | msgspec.Raw, count: int) -> Embeddings:
     """Return the *count* vectors in the answer *body* of the server called *name*.
 
     Vectors may be lists of numbers or base64 of little-endian 32-bit floats, in any order.
@@ -97,7 +98,7 @@ def decode_embeddings(name: str, body: bytes, count: int) -> Embeddings:
     return Embeddings([_vector(name, row.embedding) for row in rows], answer.model or "", usage)
 
 
-def _decoded(decoder: msgspec.json.Decoder[_T], name: str, body: bytes) -> _T:
+def _decoded(decoder: msgspec.json.Decoder[_T], name: str, body: bytes | msgspec.Raw) -> _T:
     with upstream_errors(name):
         return decoder.decode(body)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import msgspec
 from msgspec import Struct, field
@@ -73,20 +74,27 @@ class OpenAIWireProvider:
 
     :param config: ``base_url`` is what goes before the dialect's paths, ``/v1`` included.
     :param client: the kernel's client.
+    :param base_url: used instead of the configuration's, when not empty.
     :param dialect: how this server differs from the protocol's usual form.
     """
 
     def __init__(
-        self, config: BackendConfig, client: httpx.AsyncClient, dialect: Dialect | None = None
+        self,
+        config: BackendConfig,
+        client: httpx.AsyncClient,
+        *,
+        base_url: str = "",
+        dialect: Dialect | None = None,
     ) -> None:
         self._name = config.name
+        base_url = base_url or config.base_url
         self._dialect = dialect = dialect or Dialect()
         headers = dict(dialect.headers)
         if config.api_key:
             headers[dialect.auth_header] = f"{dialect.auth_scheme} {config.api_key}".lstrip()
 
         def endpoint(path: str) -> Endpoint:
-            return Endpoint(config.name, client, _url(config.base_url, path, dialect), headers)
+            return Endpoint(config.name, client, _url(base_url, path, dialect), headers)
 
         self._chat = endpoint(dialect.chat_path)
         self._embeddings = endpoint(dialect.embeddings_path)
@@ -136,9 +144,7 @@ class OpenAIWireProvider:
 
 def _url(base_url: str, path: str, dialect: Dialect) -> str:
     url = base_url.rstrip("/") + path
-    if dialect.query:
-        url += "?" + "&".join(f"{name}={value}" for name, value in dialect.query.items())
-    return url
+    return f"{url}?{urlencode(dialect.query)}" if dialect.query else url
 
 
 def _is_json(response: httpx.Response) -> bool:

@@ -111,7 +111,7 @@ class ChatDecoder:
         """
         try:
             chunk = _decode(data)
-        except msgspec.DecodeError as exc:
+        except (msgspec.DecodeError, RecursionError) as exc:
             raise UpstreamProtocolError(
                 f"{self._name} sent a chunk that makes no sense: {exc}"
             ) from exc

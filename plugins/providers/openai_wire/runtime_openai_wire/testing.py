@@ -22,7 +22,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
+from runtime_core.types import FunctionCall, ToolCall, Usage
 from runtime_openai_wire._fake_answers import CREATED, Script, completion, events
+from runtime_openai_wire._fake_requests import Refused, check_chat, check_embeddings, no_model
+from runtime_openai_wire._fake_wire import OpenAIWire
 from runtime_openai_wire._loopback import Answer, Break, LoopbackServer
 
 if TYPE_CHECKING:
@@ -31,12 +34,10 @@ if TYPE_CHECKING:
 
     from runtime_core.testing import WireRequest
 
-__all__ = ("CHAT_MODEL", "EMBED_MODEL", "FakeOpenAI", "SeenRequest")
+__all__ = ("CHAT_MODEL", "EMBED_MODEL", "FakeOpenAI", "OpenAIWire", "SeenRequest")
 
 CHAT_MODEL = "gpt-fake"
 EMBED_MODEL = "text-embedding-fake"
-
-_TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 _STREAM = {"content-type": "text/event-stream; charset=utf-8"}
 
@@ -53,23 +54,6 @@ class SeenRequest(Struct, frozen=True):
     path: str
     headers: dict[str, str]
     json: Any
-
-
-class _Refused(Exception):
-    """Answers with an error of OpenAI's shape."""
-
-    def __init__(
-        self,
-        status: int,
-        message: str,
-        code: str | None = None,
-        *,
-        param: str | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status, self.message, self.code, self.param = status, message, code, param
-        self.headers = headers or {}
 
 
 class FakeOpenAI:
@@ -92,7 +76,7 @@ class FakeOpenAI:
         self._chat_models = tuple(chat_models)
         self._embed_models = tuple(embed_models)
         self._dimensions = dimensions
-        self._replies: deque[Script | Answer | _Refused] = deque()
+        self._replies: deque[Script | Answer | Refused] = deque()
         self._server = LoopbackServer(self._handle)
         self._routes: Mapping[tuple[str, str], Callable[[Any], Answer]] = {
             ("GET", "/v1/models"): self._models,
@@ -140,9 +124,12 @@ class FakeOpenAI:
         self._replies.append(
             Script(
                 pieces=pieces,
-                tool_calls=tuple(tool_calls),
+                tool_calls=tuple(
+                    ToolCall(f"call_fake_{index}", FunctionCall(*call))
+                    for index, call in enumerate(tool_calls)
+                ),
                 finish_reason=finish_reason,
-                usage=usage,
+                usage=Usage(*usage) if usage is not None else None,
                 pause=pause,
             )
         )
@@ -160,7 +147,7 @@ class FakeOpenAI:
         headers: Mapping[str, str] | None = None,
     ) -> None:
         """Answer the next chat or embeddings request with an error."""
-        self._replies.append(_Refused(status, message, code, headers=headers))
+        self._replies.append(Refused(status, message, code, headers=headers))
 
     def will_send(
         self, body: bytes, *, status: int = 200, content_type: str = "application/json"
@@ -178,7 +165,7 @@ class FakeOpenAI:
         try:
             body = msgspec.json.decode(received.body) if received.body else None
         except msgspec.DecodeError as exc:
-            return _refuse(_Refused(400, f"We could not parse the JSON body: {exc}"))
+            return _refuse(Refused(400, f"We could not parse the JSON body: {exc}"))
         path = received.path
         self.requests.append(SeenRequest(received.method, received.target, received.headers, body))
         try:
@@ -187,15 +174,15 @@ class FakeOpenAI:
             if route is None and path.startswith("/v1/models/"):
                 return self._model(path.removeprefix("/v1/models/"))
             if route is None:
-                raise _Refused(404, f"Invalid URL ({received.method} {path})")
+                raise Refused(404, f"Invalid URL ({received.method} {path})")
             return route(body)
-        except _Refused as exc:
+        except Refused as exc:
             return _refuse(exc)
 
     def _authenticate(self, received: WireRequest) -> None:
         given = received.headers.get("authorization", "")
         if self.api_key is not None and given != f"Bearer {self.api_key}":
-            raise _Refused(401, "Incorrect API key provided.", "invalid_api_key")
+            raise Refused(401, "Incorrect API key provided.", "invalid_api_key")
 
     def _models(self, body: Any) -> Answer:
         rows = [_model(name) for name in (*self._chat_models, *self._embed_models)]
@@ -203,21 +190,23 @@ class FakeOpenAI:
 
     def _model(self, name: str) -> Answer:
         if name not in (*self._chat_models, *self._embed_models):
-            raise _no_model(name)
+            raise no_model(name)
         return _json(_model(name))
 
     def _scripted(self) -> Script | Answer | None:
         reply = self._replies.popleft() if self._replies else None
-        if isinstance(reply, _Refused):
+        if isinstance(reply, Refused):
             raise reply
         return reply
 
     def _chat(self, body: Any) -> Answer:
-        _check_chat(body, self._chat_models)
+        check_chat(body, self._chat_models)
         reply = self._scripted()
         if isinstance(reply, Answer):
             return reply
         script = reply or Script(pieces=tuple(re.findall(r"\s*\S+|\s+", _last_user(body))))
+        if script.usage is None:
+            script = msgspec.structs.replace(script, usage=_count(body, script))
         if script.breaks and not (script.pieces and body.get("stream")):
             raise Break
         if not body.get("stream"):
@@ -225,7 +214,7 @@ class FakeOpenAI:
         return Answer(events(body, script), headers=_STREAM)
 
     def _embeddings(self, body: Any) -> Answer:
-        texts = _check_embeddings(body, self._embed_models)
+        texts = check_embeddings(body, self._embed_models)
         reply = self._scripted()
         if isinstance(reply, Answer):
             return reply
@@ -249,52 +238,6 @@ class FakeOpenAI:
         )
 
 
-def _check_chat(body: Any, models: Sequence[str]) -> None:
-    _check_model(body, models)
-    messages = body.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise _Refused(400, "Invalid 'messages': expected a non-empty array.", param="messages")
-    asked: set[str] = set()
-    for number, message in enumerate(messages):
-        _check_message(message, f"messages[{number}]", asked)
-    for tool in body.get("tools") or ():
-        if not _TOOL_NAME.fullmatch(str(tool.get("function", {}).get("name", ""))):
-            raise _Refused(400, "Invalid 'tools[].function.name'.", param="tools")
-    if "tool_choice" in body and not body.get("tools"):
-        raise _Refused(400, "'tool_choice' is only allowed when 'tools' are specified.")
-
-
-def _check_message(message: _Json, param: str, asked: set[str]) -> None:
-    role, content = message.get("role"), message.get("content")
-    if role not in ("system", "developer", "user", "assistant", "tool"):
-        raise _Refused(400, f"Invalid value: {role!r}.", param=f"{param}.role")
-    if content is None and not message.get("tool_calls"):
-        raise _Refused(400, "Invalid value for 'content': got null.", param=f"{param}.content")
-    asked.update(call["id"] for call in message.get("tool_calls") or ())
-    if role == "tool" and message.get("tool_call_id") not in asked:
-        raise _Refused(400, "A tool message must answer a tool call that precedes it.", param=param)
-
-
-def _check_embeddings(body: Any, models: Sequence[str]) -> list[str]:
-    _check_model(body, models)
-    given = body.get("input")
-    texts = [given] if isinstance(given, str) else given
-    if not isinstance(texts, list) or not texts or not all(isinstance(t, str) for t in texts):
-        raise _Refused(400, "Invalid 'input': expected text or an array of texts.", param="input")
-    return texts
-
-
-def _check_model(body: Any, models: Sequence[str]) -> None:
-    if not isinstance(body, dict) or not isinstance(body.get("model"), str):
-        raise _Refused(400, "you must provide a model parameter", param="model")
-    if body["model"] not in models:
-        raise _no_model(body["model"])
-
-
-def _no_model(name: str) -> _Refused:
-    return _Refused(404, f"The model '{name}' does not exist.", "model_not_found", param="model")
-
-
 def _last_user(body: _Json) -> str:
     for message in reversed(body["messages"]):
         if message["role"] == "user":
@@ -303,6 +246,11 @@ def _last_user(body: _Json) -> str:
                 return content
             return "\n".join(part.get("text", "") for part in content if part["type"] == "text")
     return ""
+
+
+def _count(body: _Json, script: Script) -> Usage:
+    asked = sum(len(str(message.get("content") or "").split()) for message in body["messages"])
+    return Usage(asked, len("".join(script.pieces).split()) + len(script.tool_calls))
 
 
 def _model(name: str) -> _Json:
@@ -325,7 +273,7 @@ def _answer(body: bytes, status: int, headers: Mapping[str, str]) -> Answer:
     return Answer(iter([(0.0, body)]), status, headers)
 
 
-def _refuse(refused: _Refused) -> Answer:
+def _refuse(refused: Refused) -> Answer:
     kind = "server_error" if refused.status >= 500 else "invalid_request_error"
     error = {
         "message": refused.message,
