@@ -41,10 +41,6 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("frequency_penalty", -0.5),
     ("parallel_tool_calls", False),
     ("response_format", {"type": "json_object"}),
-    (
-        "response_format",
-        {"type": "json_schema", "json_schema": {"name": "place", "schema": _SCHEMA}},
-    ),
 ]
 
 
@@ -110,6 +106,20 @@ class RequestTests:
         asked = upstream.wire.asked(upstream.requests[-1])
         if option in upstream.wire.options:
             assert getattr(asked, option) == value
+
+    async def test_sends_the_schema_of_the_answer(
+        self, provider: ChatProvider, upstream: Upstream, question: ChatRequest
+    ) -> None:
+        response_format = {
+            "type": "json_schema",
+            "json_schema": {"name": "place", "schema": _SCHEMA},
+        }
+        await collect(provider, msgspec.structs.replace(question, response_format=response_format))
+        asked = upstream.wire.asked(upstream.requests[-1])
+        if "response_format" in upstream.wire.options:
+            assert asked.response_format is not None
+            assert asked.response_format["type"] == "json_schema"
+            assert asked.response_format["json_schema"]["schema"] == _SCHEMA
 
     async def test_leaves_unset_options_to_the_service(
         self, provider: ChatProvider, upstream: Upstream, question: ChatRequest
