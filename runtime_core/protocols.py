@@ -50,6 +50,7 @@ __all__ = (
     "ModelGateway",
     "Provider",
     "ProviderFactory",
+    "SelfChecking",
     "SessionStore",
     "Subscription",
     "TaskCall",
@@ -212,6 +213,15 @@ class TaskHandler(Protocol):
 
     def run(self, call: TaskCall) -> AsyncIterator[Delta | ModelRouted | ToolCalled | Outcome]:
         """Do the task: any number of events, then exactly one `Outcome`."""
+        ...
+
+
+@runtime_checkable
+class SelfChecking(Protocol):
+    """A task handler that can tell, before any run, what is wrong with a task of its own."""
+
+    def problems(self, task: Task) -> Sequence[str]:
+        """Name every problem of *task*, each in a sentence that says what to do."""
         ...
 
 

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
 
-from runtime_core.errors import Unprocessable
 from runtime_core.types import Branch, Chain, ExecuteConfig, HookCall, Task, Transition
+from runtime_core.types.interchange import validation_error
 
 __all__ = ("decode_chain", "encode_chain")
 
 #: Subtrees that belong to the user: nulls and floats in them mean what they say.
 _FREE = frozenset({"args", "output_schema", "tool_choice", "response_format"})
-_WORDS = {
-    "str": "a string",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "array": "a list",
-    "object": "an object",
-    "null": "null",
-}
-_MISMATCH = re.compile(r"Expected `([^`]+)`, got `([^`]+)`(?: - at `\$\.?([^`]*)`)?")
 
 
 def decode_chain(data: object) -> Chain:
@@ -37,7 +26,7 @@ def decode_chain(data: object) -> Chain:
     try:
         return msgspec.convert(_clean(data), Chain)
     except msgspec.ValidationError as error:
-        raise _mistyped(str(error)) from error
+        raise validation_error(error) from error
 
 
 def _clean(data: object) -> Any:
@@ -55,17 +44,6 @@ def _clean(data: object) -> Any:
     if isinstance(data, float) and data.is_integer():
         return int(data)
     return data
-
-
-def _mistyped(text: str) -> Unprocessable:
-    found = _MISMATCH.match(text)
-    if found is None:
-        return Unprocessable(f"the chain cannot be read: {text}")
-    wanted, given, path = found.groups()
-    param = re.sub(r"\[(\d+)\]", r".\1", path or "").replace("[...]", "")
-    wanted = " or ".join(_WORDS.get(word, word) for word in wanted.split(" | ") if word != "null")
-    message = f"{param or 'the chain'}: expected {wanted}, got {_WORDS.get(given, given)}"
-    return Unprocessable(message, param=param or None)
 
 
 def encode_chain(chain: Chain) -> dict[str, Any]:

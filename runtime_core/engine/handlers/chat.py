@@ -1,0 +1,219 @@
+"""``chat_completion``: continue a conversation with a model's answer."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from runtime_core.engine.closing import closing
+from runtime_core.engine.handlers.asking import Answer, config_of, prompt_request, wanted
+from runtime_core.engine.handlers.names import ToolNames
+from runtime_core.engine.handlers.offers import offered_tools
+from runtime_core.engine.tokens import count_history, estimate
+from runtime_core.errors import ContextLengthExceeded, InvalidRequest, UpstreamProtocolError
+from runtime_core.types import (
+    ChatChunk,
+    ChatHistory,
+    ChatRequest,
+    Message,
+    ModelRouted,
+    Outcome,
+    Value,
+    Wanted,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from runtime_core.protocols import TaskCall
+    from runtime_core.types import DataType, Delta, ExecuteConfig, FinishReason, Tool, ToolCall
+
+__all__ = ("ChatCompletionHandler",)
+
+#: What a later turn of a chat client's run still owes to the client's request.
+_LASTING = (
+    "model",
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "stop",
+    "seed",
+    "presence_penalty",
+    "frequency_penalty",
+)
+_OVERRIDES = (
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "stop",
+    "seed",
+    "tool_choice",
+    "response_format",
+)
+
+
+class _Turn(NamedTuple):
+    """Everything that is settled before the model is asked."""
+
+    history: ChatHistory
+    tokens: int
+    wants: Wanted
+    request: ChatRequest
+    names: ToolNames
+
+
+class ChatCompletionHandler:
+    """Asks a model of role ``chat`` and appends its answer; deltas stream as they come."""
+
+    accepts: frozenset[DataType] = frozenset(("chat_history", "openai_chat"))
+    returns: DataType | None = "chat_history"
+    transitions: frozenset[str] | None = frozenset(("executed", "tool-call"))
+
+    async def run(self, call: TaskCall) -> AsyncIterator[Delta | ModelRouted | Outcome]:
+        """Ask, pass the deltas on, end with the longer history."""
+        turn = await _prepare(call)
+        answer, delta, restore = Answer(), call.delta, turn.names.chunk
+        async with closing(call.models.chat(turn.wants, turn.request)) as stream:
+            async for item in stream:
+                if isinstance(item, ChatChunk):
+                    chunk = restore(item) if item.tool_calls else item
+                    answer.add(chunk)
+                    yield delta(chunk)
+                else:
+                    answer.route = item
+                    yield ModelRouted(call.task.id, item)
+        yield _outcome(turn, answer)
+
+
+async def _prepare(call: TaskCall) -> _Turn:
+    task, config = call.task, config_of(call.task)
+    history = _with_system(_history(call.value), task.system_instruction)
+    if not history.messages:
+        raise InvalidRequest(
+            f"task {task.id!r} got a conversation without messages; send at least one"
+        )
+    tokens = count_history(history)
+    _check_limit(call, tokens)
+    base = _client_request(call)
+    tools = await offered_tools(call, config)
+    names = ToolNames(tool.name for tool in tools)
+    request = _request(base, config, history, tools, names)
+    wants = wanted("chat", config, context_tokens=tokens)
+    if not wants.models and request.model:
+        wants = msgspec.structs.replace(wants, models=(request.model,))
+    return _Turn(history, tokens, wants, request, names)
+
+
+def _history(value: Value) -> ChatHistory:
+    if isinstance(value.data, ChatHistory):
+        return value.data
+    request: ChatRequest = value.data
+    now = _now()
+    messages = tuple(
+        message if message.timestamp else msgspec.structs.replace(message, timestamp=now)
+        for message in request.messages
+    )
+    return ChatHistory(messages, request.model)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _with_system(history: ChatHistory, instruction: str) -> ChatHistory:
+    if not instruction or any(
+        message.role == "system" and message.content == instruction for message in history.messages
+    ):
+        return history
+    system = Message(role="system", content=instruction, timestamp=_now())
+    return msgspec.structs.replace(history, messages=(system, *history.messages))
+
+
+def _check_limit(call: TaskCall, tokens: int) -> None:
+    limit = call.chain.token_limit
+    if 0 < limit < tokens:
+        raise ContextLengthExceeded(
+            f"task {call.task.id!r}: the conversation has about {tokens} tokens, the chain's "
+            f"token_limit is {limit}; send fewer or shorter messages"
+        )
+
+
+def _client_request(call: TaskCall) -> ChatRequest:
+    """Return the request the conversation came with.
+
+    A later turn (after tool calls, say) of a chat client's run keeps the client's model and
+    sampling, but not what was meant for the first answer only.
+    """
+    if isinstance(call.value.data, ChatRequest):
+        return call.value.data
+    first = call.request.input.data
+    if not isinstance(first, ChatRequest):
+        return ChatRequest(model="", messages=())
+    lasting: dict[str, Any] = {name: getattr(first, name) for name in _LASTING}
+    return ChatRequest(messages=(), extra=first.extra, **lasting)
+
+
+def _request(
+    base: ChatRequest,
+    config: ExecuteConfig,
+    history: ChatHistory,
+    tools: tuple[Tool, ...],
+    names: ToolNames,
+) -> ChatRequest:
+    """Merge: the chain's non-empty fields win over the client's."""
+    chain = prompt_request(config, ())
+    merged: dict[str, Any] = {
+        name: value
+        for name in (*_OVERRIDES, "model")
+        if (value := getattr(chain, name, None)) is not None and value not in ("", ())
+    }
+    choice = config.tool_choice if config.tool_choice is not None else base.tool_choice
+    merged["messages"] = tuple(names.message(message) for message in history.messages)
+    merged["tools"] = tuple(
+        msgspec.structs.replace(tool, name=names.sent(tool.name)) for tool in tools
+    )
+    merged["tool_choice"] = _tool_choice(choice, tools, names)
+    merged["parallel_tool_calls"] = base.parallel_tool_calls if tools else None
+    return msgspec.structs.replace(base, **merged)
+
+
+def _tool_choice(
+    choice: str | dict[str, Any] | None, tools: tuple[Tool, ...], names: ToolNames
+) -> str | dict[str, Any] | None:
+    """Translate a tool choice; one for a tool that is not offered would only be refused."""
+    if not tools or not isinstance(choice, dict):
+        return choice if tools else None
+    function = choice.get("function")
+    if not isinstance(function, dict) or "name" not in function:
+        return choice
+    if all(tool.name != function["name"] for tool in tools):
+        return None
+    return {**choice, "function": {**function, "name": names.sent(function["name"])}}
+
+
+def _outcome(turn: _Turn, answer: Answer) -> Outcome:
+    if answer.finish_reason is None:
+        raise UpstreamProtocolError("the model's answer ended without a finish reason; try again")
+    text, calls = answer.text, answer.tool_calls()
+    message = Message(
+        role="assistant",
+        content=text if text or not calls else None,
+        tool_calls=calls,
+        timestamp=_now(),
+    )
+    usage = answer.usage
+    finish_reason: FinishReason = "tool_calls" if calls else answer.finish_reason
+    history = ChatHistory(
+        messages=(*turn.history.messages, message),
+        model=turn.history.model or (answer.route.model if answer.route else ""),
+        input_tokens=(usage.prompt_tokens if usage else 0) or turn.tokens,
+        output_tokens=usage.completion_tokens if usage else _estimated(text, calls),
+        finish_reason=finish_reason,
+    )
+    return Outcome(Value(history, "chat_history"), "tool-call" if calls else "executed")
+
+
+def _estimated(text: str, calls: tuple[ToolCall, ...]) -> int:
+    return estimate(text) + sum(estimate(call.function.arguments) for call in calls)

@@ -1,0 +1,168 @@
+"""Chains made ready to run: everything that does not depend on a run, done once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from runtime_core.engine.durations import parse_duration
+from runtime_core.engine.flow import ENDS
+from runtime_core.engine.graph import find_problems, template_fields
+from runtime_core.engine.macros import prepare_macros
+from runtime_core.engine.templates import Template
+from runtime_core.engine.transitions import prepare_transition
+from runtime_core.errors import InvalidChain
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from runtime_core.engine.macros import ChainMacros
+    from runtime_core.engine.transitions import PreparedTransition
+    from runtime_core.protocols import TaskHandler
+    from runtime_core.types import Chain, DataType, Task
+
+__all__ = ("Plan", "Plans", "PreparedTask")
+
+#: Tasks that hand a model's answer on as it is.
+_PASSING = frozenset(("convert_to_openai_chat_response", "noop"))
+_STREAMED = frozenset(("chat_completion", "model_execution"))
+#: Bytes of encoded chains that are kept prepared, together and each.
+_KEPT = 4 * 2**20
+_LARGEST_KEPT = 2**20
+
+
+class PreparedTask(NamedTuple):
+    """A task with its handler found, templates compiled and durations parsed.
+
+    ``timeout`` is in seconds; ``final`` says that its output can only be the run's.
+    """
+
+    task: Task
+    handler: TaskHandler
+    prompt: Template | None
+    print: Template | None
+    timeout: float | None
+    attempts: int
+    transition: PreparedTransition
+    final: bool
+
+
+class Plan:
+    """One chain, ready to run.
+
+    :raises InvalidChain: the chain has problems, whatever its input is.
+    """
+
+    def __init__(self, chain: Chain, handlers: Mapping[str, TaskHandler]) -> None:
+        self.chain = chain
+        self._handlers = handlers
+        self._templates: dict[str, Template] = {}
+        self._checked: set[DataType] = set()
+        self._refuse(find_problems(chain, handlers, self.template))
+        self.macros: ChainMacros = prepare_macros(chain)
+        self.tasks = {task.id: self._prepare(task) for task in chain.tasks}
+        self.entry = self.tasks[chain.tasks[0].id]
+        self._known = {source for task in chain.tasks for _, source in template_fields(task)}
+
+    def check_input(self, input_type: DataType) -> None:
+        """Follow *input_type* through the chain.
+
+        :raises InvalidChain: some task would be handed what it does not take.
+        """
+        if input_type not in self._checked:
+            problems = find_problems(
+                self.chain, self._handlers, self.template, input_type=input_type
+            )
+            self._refuse(problems)
+            self._checked.add(input_type)
+
+    def template(self, source: str) -> Template:
+        """Compile *source*, which is part of the chain; the second time it is at hand."""
+        template = self._templates.get(source)
+        if template is None:
+            template = self._templates[source] = Template.compile(source)
+        return template
+
+    def adhoc(self, source: str) -> Template:
+        """Compile *source*, kept only if it is part of the chain."""
+        return self.template(source) if source in self._known else Template.compile(source)
+
+    def _refuse(self, problems: list[str]) -> None:
+        if problems:
+            name = f"chain {self.chain.id!r}" if self.chain.id else "the chain"
+            count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
+            raise InvalidChain(f"{name} cannot run, it has {count}:", problems=problems)
+
+    def _prepare(self, task: Task) -> PreparedTask:
+        return PreparedTask(
+            task=task,
+            handler=self._handlers[task.handler],
+            prompt=self.template(task.prompt_template) if task.prompt_template else None,
+            print=self.template(task.print) if task.print else None,
+            timeout=parse_duration(task.timeout) if task.timeout else None,
+            attempts=1 + max(0, task.retry_on_failure),
+            transition=prepare_transition(task.transition),
+            final=task.handler in _STREAMED and _only_ends(task, self.chain),
+        )
+
+
+def _only_ends(task: Task, chain: Chain) -> bool:
+    """Whether the task's output can go nowhere but, as it is, to the end of the chain."""
+    tasks = {other.id: other for other in chain.tasks}
+    seen: set[str] = set()
+    pending = [task]
+    while pending:
+        for branch in pending.pop().transition.branches or ():
+            if branch.compose is not None:
+                return False
+            if branch.goto in ENDS or branch.goto in seen:
+                continue
+            following = tasks[branch.goto]
+            if not _passes_on(following):
+                return False
+            seen.add(branch.goto)
+            pending.append(following)
+    return True
+
+
+def _passes_on(task: Task) -> bool:
+    return (
+        task.handler in _PASSING
+        and not task.prompt_template
+        and task.input_var in ("", "previous_output")
+    )
+
+
+class Plans:
+    """Plans of the chains run lately, found again by their content."""
+
+    def __init__(self, handlers: Mapping[str, TaskHandler]) -> None:
+        self._handlers = handlers
+        self._kept: OrderedDict[bytes, tuple[Plan, int]] = OrderedDict()
+        self._size = 0
+
+    def get(self, chain: Chain) -> Plan:
+        """Return the plan of *chain*.
+
+        :raises InvalidChain: the chain has problems.
+        """
+        encoded = msgspec.json.encode(chain)
+        key = encoded if len(encoded) <= 64 else hashlib.blake2b(encoded, digest_size=32).digest()
+        kept = self._kept.get(key)
+        if kept is not None:
+            self._kept.move_to_end(key)
+            return kept[0]
+        plan = Plan(chain, self._handlers)
+        if len(encoded) <= _LARGEST_KEPT:
+            self._keep(key, plan, len(encoded))
+        return plan
+
+    def _keep(self, key: bytes, plan: Plan, size: int) -> None:
+        self._kept[key] = (plan, size)
+        self._size += size
+        while self._size > _KEPT:
+            _, (_, freed) = self._kept.popitem(last=False)
+            self._size -= freed
