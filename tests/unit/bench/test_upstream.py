@@ -84,6 +84,13 @@ def test_embeddings(client: OpenAI, encoding: str) -> None:
     assert list(answer.data[0].embedding) == [1.0, 0.0, 0.0, 0.0]
 
 
+def test_embeddings_are_base64_where_asked(client: OpenAI) -> None:
+    raw = client.embeddings.with_raw_response.create(
+        model=MODEL, input="Hello", encoding_format="base64"
+    )
+    assert isinstance(raw.http_response.json()["data"][0]["embedding"], str)
+
+
 def test_unknown_route(client: OpenAI) -> None:
     with pytest.raises(NotFoundError):
         client.models.retrieve("other")
