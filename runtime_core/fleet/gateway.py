@@ -71,6 +71,7 @@ class FleetGateway:
         self._catalog = catalog
         self._defaults = defaults
         self._cache: dict[tuple[object, ...], tuple[Candidate, ...]] = {}
+        self._models_by_name: dict[str, ModelInfo | None] = {}
         self._cache_version = -1
 
     async def chat(
@@ -120,10 +121,11 @@ class FleetGateway:
 
     async def find(self, name: str) -> ModelInfo | None:
         """Return the model a name (exact, or equal after normalisation) stands for."""
-        found = await self.models()
-        exact = (model for _, model in found if model.name == name)
-        alike = (model for _, model in found if same_model(name, model.name))
-        return next(exact, None) or next(alike, None)
+        while self._catalog.pending and self._found(name) is None:
+            await self._catalog.next_listing()
+        if self._found(name) is None:
+            await self._catalog.refresh()
+        return self._found(name)
 
     def default_model(self, role: str) -> str:
         """The configured model of a role, "" when the choice is left to routing."""
@@ -145,6 +147,15 @@ class FleetGateway:
             return found
         return _fitting(found, wanted.context_tokens)
 
+    def _found(self, name: str) -> ModelInfo | None:
+        self._forget_what_changed()
+        if name not in self._models_by_name:
+            held = [model for backend in self._catalog.backends for model in backend.models]
+            exact = (model for model in held if model.name == name)
+            alike = (model for model in held if same_model(name, model.name))
+            self._models_by_name[name] = next(exact, None) or next(alike, None)
+        return self._models_by_name[name]
+
     def _unheard_rivals(self, found: Sequence[Candidate]) -> Sequence[Backend]:
         """Backends not listed yet that could be preferred over what was found."""
         pending = self._catalog.pending
@@ -154,9 +165,7 @@ class FleetGateway:
         return [backend for backend in pending if backend.config.priority <= best]
 
     def _candidates_now(self, wanted: Wanted) -> tuple[Candidate, ...]:
-        if self._cache_version != self._catalog.version or len(self._cache) > _MOST_CACHED:
-            self._cache.clear()
-            self._cache_version = self._catalog.version
+        self._forget_what_changed()
         key = (wanted.role, wanted.models, wanted.providers)
         if key not in self._cache:
             first: dict[tuple[Backend, str], Candidate] = {}
@@ -164,6 +173,13 @@ class FleetGateway:
                 first.setdefault((candidate.backend, candidate.model.name), candidate)
             self._cache[key] = tuple(first.values())
         return self._cache[key]
+
+    def _forget_what_changed(self) -> None:
+        many = max(len(self._cache), len(self._models_by_name)) > _MOST_CACHED
+        if many or self._cache_version != self._catalog.version:
+            self._cache.clear()
+            self._models_by_name.clear()
+            self._cache_version = self._catalog.version
 
     def _ranked(self, wanted: Wanted) -> Iterator[Candidate]:
         default = self._defaults.get(wanted.role, Defaults())
