@@ -15,6 +15,11 @@ from runtime_core.types import (
     ChatHistory,
     ChatRequest,
     DataType,
+    FunctionCall,
+    Message,
+    Tool,
+    ToolCall,
+    Usage,
     Value,
     text_of,
 )
@@ -24,9 +29,13 @@ from runtime_core.types.interchange import (
     completion_to_wire,
     history_from_wire,
     history_to_wire,
+    message_to_wire,
     read_chat_body,
-    validation_error,
+    tool_call_to_wire,
+    tool_to_wire,
+    usage_to_wire,
 )
+from runtime_core.types.validation import validation_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,14 +152,20 @@ def wire_output(value: Value) -> Any:
 
 
 def _plain(data: object) -> Any:
-    if isinstance(data, ChatHistory):
-        return history_to_wire(data)
-    if isinstance(data, ChatRequest):
-        return chat_request_to_wire(data)
-    if isinstance(data, ChatCompletion):
-        return completion_to_wire(data)
-    return data
+    write = _TO_WIRE.get(type(data))
+    return data if write is None else write(data)
 
+
+_TO_WIRE: dict[type, Callable[[Any], Any]] = {
+    ChatHistory: history_to_wire,
+    ChatRequest: chat_request_to_wire,
+    ChatCompletion: completion_to_wire,
+    Message: message_to_wire,
+    Tool: tool_to_wire,
+    ToolCall: tool_call_to_wire,
+    FunctionCall: msgspec.structs.asdict,
+    Usage: usage_to_wire,
+}
 
 # -------------------------------------------------------------------------
 # What prompts and templates read
@@ -227,7 +242,8 @@ def _whole(data: object) -> Any:
     if isinstance(data, (list, tuple)):
         changed = [_whole(item) for item in data]
         return changed if any(map(_is_not, changed, data)) else data
-    return _plain(data)
+    plain = _plain(data)
+    return data if plain is data else _whole(plain)
 
 
 def _whole_members(data: dict[Any, Any]) -> dict[Any, Any]:

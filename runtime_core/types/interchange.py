@@ -7,11 +7,10 @@ fault, for example ``messages.0.role``.
 
 from __future__ import annotations
 
-import re
 import secrets
 import time
 from collections.abc import Sequence
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -31,11 +30,11 @@ from runtime_core.types.chat import (
     ChatRequest,
     FunctionCall,
     Message,
-    Role,
     Tool,
     ToolCall,
     Usage,
 )
+from runtime_core.types.validation import validation_error
 
 __all__ = (
     "ZERO_TIME",
@@ -46,11 +45,12 @@ __all__ = (
     "completion_to_wire",
     "history_from_wire",
     "history_to_wire",
+    "message_to_wire",
     "new_completion_id",
     "read_chat_body",
     "tool_call_to_wire",
     "tool_to_wire",
-    "validation_error",
+    "usage_to_wire",
 )
 
 T = TypeVar("T")
@@ -189,14 +189,15 @@ def history_from_wire(data: object, *, prefix: str = "") -> ChatHistory:
 def history_to_wire(history: ChatHistory) -> dict[str, Any]:
     """Write a chat history (camelCase ``callTools`` next to ``tool_call_id``)."""
     return {
-        "messages": [_history_message_to_wire(message) for message in history.messages],
+        "messages": [message_to_wire(message) for message in history.messages],
         "model": history.model,
         "inputTokens": history.input_tokens,
         "outputTokens": history.output_tokens,
     }
 
 
-def _history_message_to_wire(message: Message) -> dict[str, Any]:
+def message_to_wire(message: Message) -> dict[str, Any]:
+    """Write a message as histories carry it."""
     wire: dict[str, Any] = {"id": message.id, "role": message.role}
     if message.content:
         wire["content"] = message.content
@@ -254,18 +255,22 @@ def completion_to_wire(completion: ChatCompletion) -> dict[str, Any]:
                 "finish_reason": completion.finish_reason,
             }
         )
-    usage = completion.usage
     return {
         "id": completion.id,
         "object": "chat.completion",
         "created": completion.created,
         "model": completion.model,
         "choices": choices,
-        "usage": {
-            "prompt_tokens": usage.prompt_tokens,
-            "completion_tokens": usage.completion_tokens,
-            "total_tokens": usage.total_tokens,
-        },
+        "usage": usage_to_wire(completion.usage),
+    }
+
+
+def usage_to_wire(usage: Usage) -> dict[str, int]:
+    """Write token counts as completions carry them."""
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
     }
 
 
@@ -378,11 +383,6 @@ def _first_whole(*fields: tuple[str, int | float | None]) -> int | None:
     return None
 
 
-# -------------------------------------------------------------------------
-# Errors
-# -------------------------------------------------------------------------
-
-
 def _decode(data: object, decoder: msgspec.json.Decoder[T], shape: type[T], prefix: str) -> T:
     try:
         if isinstance(data, (bytes, bytearray, memoryview)):
@@ -392,40 +392,3 @@ def _decode(data: object, decoder: msgspec.json.Decoder[T], shape: type[T], pref
         raise validation_error(error, prefix=prefix) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"the body is not JSON: {error}") from error
-
-
-_WORDS = {
-    "str": "a string",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "array": "a list",
-    "object": "an object",
-    "null": "null",
-}
-_LOCATION = re.compile(r"^(.*?)(?: - at `(?:key in )?\$\.?([^`]*)`)?$", re.DOTALL)
-_MISMATCH = re.compile(r"Expected `([^`]+)`, got `([^`]+)`$")
-_REQUIRED = re.compile(r"Object missing required field `([^`]+)`$")
-_CHOICE = re.compile(r"Invalid enum value (.+)$", re.DOTALL)
-
-
-def validation_error(error: msgspec.ValidationError, *, prefix: str = "") -> Unprocessable:
-    """Say what msgspec found wrong in the API's own words, with the path as ``param``."""
-    found = _LOCATION.match(str(error))
-    text, path = (found[1], found[2] or "") if found else (str(error), "")
-    path = prefix + re.sub(r"\[(\d+)\]", r".\1", path).replace("[...]", "").lstrip(".")
-    if required := _REQUIRED.match(text):
-        path = f"{path}.{required[1]}".lstrip(".").replace("..", ".")
-        text = "this field is required"
-    elif mismatch := _MISMATCH.match(text):
-        wanted = [word for word in mismatch[1].split(" | ") if word != "null"]
-        # a whole number that came as `1.0` is a float to the decoder
-        wanted = [word for word in wanted if word != "float" or "int" not in wanted]
-        expected = " or ".join(_WORDS.get(word, word) for word in wanted)
-        text = f"expected {expected}, got {_WORDS.get(mismatch[2], mismatch[2])}"
-    elif choice := _CHOICE.match(text):
-        text = f"unknown value {choice[1]}"
-        if path.endswith("role"):
-            text += f": use one of {', '.join(get_args(Role))}"
-    path = path.rstrip(".")
-    return Unprocessable(f"{path or 'the body'}: {text}", param=path or None)

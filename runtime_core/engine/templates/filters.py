@@ -1,0 +1,378 @@
+"""The filters, tests and methods of templates: a closed list, each within the budget."""
+
+from __future__ import annotations
+
+import html
+import urllib.parse
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Undefined, pass_context
+from jinja2 import filters as jinja_filters
+from jinja2 import tests as jinja_tests
+
+from runtime_core.engine.templates.fields import Cell, item, kind, text
+from runtime_core.engine.templates.gofunctions import GO_FILTERS
+from runtime_core.engine.values import json_text
+from runtime_core.errors import TemplateFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from runtime_core.engine.templates.budget import Budget
+    from runtime_core.engine.templates.sandbox import RenderContext
+
+    Function = Callable[..., Any]
+
+__all__ = ("FILTERS", "TESTS", "as_list", "concat", "iterate", "method", "repeat")
+
+#: Jinja's own, on a value's text.
+_ON_TEXT = ("capitalize", "lower", "title", "trim", "truncate", "upper", "wordcount")
+#: Jinja's own, on lists and objects; what they return lazily is made a list.
+_ON_LISTS = (
+    *("dictsort", "first", "groupby", "items", "last", "map", "max", "min", "reject", "rejectattr"),
+    *("reverse", "select", "selectattr", "sort", "unique"),
+)
+#: Jinja's own, on single values.
+_ON_VALUES = ("abs", "default", "d", "filesizeformat", "float", "int")
+
+_TESTS = (
+    *("boolean", "defined", "divisibleby", "even", "false", "float", "in", "integer", "iterable"),
+    *("lower", "mapping", "none", "number", "odd", "sameas", "sequence", "string", "true"),
+    *("undefined", "upper", "eq", "equalto", "==", "ne", "!=", "lt", "lessthan", "<", "le", "<="),
+    *("gt", "greaterthan", ">", "ge", ">="),
+)
+
+
+# -------------------------------------------------------------------------
+# Jinja's own, wrapped
+# -------------------------------------------------------------------------
+
+
+def _wrapped(function: Function, prepare: Callable[[Budget, Any], Any]) -> Function:
+    """Charge for the arguments, call with what the function wants first, keep the result."""
+    wanted = getattr(function, "jinja_pass_arg", None)
+    wanted_name = getattr(wanted, "name", "")
+
+    @pass_context
+    def call(context: RenderContext, value: Any, *args: Any, **kwargs: Any) -> Any:
+        budget = context.budget
+        value = prepare(budget, value)
+        for argument in (*args, *kwargs.values()):
+            budget.charge_for(argument)
+        first = _first_argument(context, wanted_name)
+        return _kept(budget, function(*first, value, *args, **kwargs))
+
+    return call
+
+
+def _first_argument(context: RenderContext, wanted: str) -> tuple[Any, ...]:
+    if wanted == "context":
+        return (context,)
+    if wanted == "eval_context":
+        return (context.eval_ctx,)
+    return (context.environment,) if wanted == "environment" else ()
+
+
+def _kept(budget: Budget, result: Any) -> Any:
+    if isinstance(result, str):
+        budget.text(len(result))
+        return str(result)
+    if hasattr(result, "__next__"):
+        kept = []
+        for element in result:
+            budget.charge(1)
+            kept.append(element)
+        return budget.built(kept)
+    return result
+
+
+def _charged(budget: Budget, value: Any) -> Any:
+    budget.charge_for(value)
+    return value
+
+
+def _text(budget: Budget, value: Any) -> str:
+    made = text(value)
+    budget.charge_for(made)
+    return made
+
+
+def _elements(budget: Budget, value: Any) -> Any:
+    if isinstance(value, str):
+        budget.charge(1 + len(value))
+    elif not isinstance(value, Undefined):
+        budget.charge_for(value)
+    return value
+
+
+# -------------------------------------------------------------------------
+# Ours
+# -------------------------------------------------------------------------
+
+
+def as_list(budget: Budget, value: Any) -> list[Any] | tuple[Any, ...]:
+    """Return what a loop goes over: a list's elements, an object's keys, a string's characters.
+
+    :raises TemplateFailed: *value* cannot be gone over.
+    """
+    if isinstance(value, (list, tuple)):
+        return value
+    if isinstance(value, (dict, str)):
+        budget.charge(len(value))
+        return list(value)
+    if isinstance(value, Undefined):
+        return () if not value else (value,)
+    raise TemplateFailed(f"the template loops over {kind(value)}: only lists and objects can be")
+
+
+@pass_context
+def iterate(context: RenderContext, value: Any, weight: int) -> Any:
+    """Pay for a whole loop, whose body has *weight* nodes, before it starts."""
+    elements = as_list(context.budget, value)
+    context.budget.charge(1 + len(elements) * weight)
+    return elements
+
+
+@pass_context
+def concat(context: RenderContext, values: Any) -> str:
+    """Do the work of ``a ~ b ~ c``."""
+    parts = [text(value) for value in values]
+    context.budget.text(sum(map(len, parts)))
+    return "".join(parts)
+
+
+@pass_context
+def _built(context: RenderContext, value: Any) -> Any:
+    return context.budget.built(value)
+
+
+@pass_context
+def _compared(context: RenderContext, value: Any) -> Any:
+    context.budget.charge_for(value)
+    return value
+
+
+def repeat(budget: Budget, value: str, count: int) -> str:
+    """Do the work of ``"x" * 3``."""
+    budget.text(len(value) * max(count, 0))
+    return value * count
+
+
+def replace_text(budget: Budget, value: str, old: Any, new: Any, count: int | None = None) -> str:
+    """Replace *old* by *new* in a text."""
+    old, new = text(old), text(new)
+    times = value.count(old)
+    budget.charge_for(value)
+    budget.text(len(value) + times * max(len(new) - len(old), 0))
+    return value.replace(old, new, -1 if count is None else count)
+
+
+def join_texts(budget: Budget, values: Any, separator: Any = "") -> str:
+    """Join the texts of a list's elements."""
+    elements, separator = as_list(budget, values), text(separator)
+    budget.charge(1 + len(elements))
+    parts = [text(element) for element in elements]
+    budget.text(sum(map(len, parts)) + len(separator) * len(parts))
+    return separator.join(parts)
+
+
+@pass_context
+def _join(context: RenderContext, value: Any, d: Any = "", attribute: Any = None) -> str:
+    if attribute is not None:
+        value = [item(element, attribute) for element in as_list(context.budget, value)]
+    return join_texts(context.budget, value, d)
+
+
+@pass_context
+def _replace(
+    context: RenderContext, value: Any, old: Any, new: Any, count: int | None = None
+) -> str:
+    return replace_text(context.budget, text(value), old, new, count)
+
+
+@pass_context
+def _center(context: RenderContext, value: Any, width: int = 80) -> str:
+    context.budget.text(width)
+    return text(value).center(width)
+
+
+@pass_context
+def _indent(
+    context: RenderContext, value: Any, width: Any = 4, first: bool = False, blank: bool = False
+) -> str:
+    made = text(value)
+    size = width if isinstance(width, int) else len(text(width))
+    context.budget.text(len(made) + (made.count("\n") + 1) * max(size, 0))
+    indented = jinja_filters.do_indent(made, width, first, blank)
+    return str(indented)
+
+
+@pass_context
+def _list(context: RenderContext, value: Any) -> list[Any]:
+    elements = as_list(context.budget, value)
+    context.budget.charge(1 + len(elements))
+    return list(elements)
+
+
+@pass_context
+def _length(context: RenderContext, value: Any) -> int:
+    if isinstance(value, (str, list, tuple, dict, Undefined)):
+        return len(value)
+    raise TemplateFailed(f"the template wants the length of {kind(value)}, which has none")
+
+
+@pass_context
+def _round(context: RenderContext, value: Any, precision: int = 0, method: str = "common") -> Any:
+    if not isinstance(precision, int) or abs(precision) > 100:
+        raise TemplateFailed("round takes a precision between -100 and 100")
+    return jinja_filters.do_round(value, precision, method)  # type: ignore[arg-type]
+
+
+@pass_context
+def _sum(context: RenderContext, value: Any, attribute: Any = None, start: Any = 0) -> Any:
+    elements = as_list(context.budget, value)
+    context.budget.charge(1 + len(elements))
+    if attribute is not None:
+        elements = [item(element, attribute) for element in elements]
+    numbers = (*elements, start)
+    if not all(isinstance(number, (int, float)) for number in numbers):
+        raise TemplateFailed("sum adds numbers only: use join for texts")
+    return context.budget.number(sum(elements, start))
+
+
+@pass_context
+def _tojson(context: RenderContext, value: Any, indent: int | None = None) -> str:
+    if isinstance(value, Undefined):
+        text(value)
+    made = json_text(value)
+    context.budget.text(len(made))
+    return made
+
+
+@pass_context
+def _string(context: RenderContext, value: Any) -> str:
+    return _text(context.budget, value)
+
+
+@pass_context
+def _escape(context: RenderContext, value: Any) -> str:
+    return html.escape(_text(context.budget, value))
+
+
+@pass_context
+def _urlencode(context: RenderContext, value: Any) -> str:
+    if isinstance(value, dict):
+        context.budget.charge_for(value)
+        pairs = [(text(key), text(element)) for key, element in value.items()]
+        return urllib.parse.urlencode(pairs, quote_via=urllib.parse.quote)
+    return urllib.parse.quote(_text(context.budget, value), safe="/")
+
+
+@pass_context
+def _batch(context: RenderContext, value: Any, linecount: int) -> list[list[Any]]:
+    elements = list(as_list(context.budget, value))
+    if not isinstance(linecount, int) or linecount < 1:
+        raise TemplateFailed("batch makes lists of at least one element")
+    context.budget.charge(1 + len(elements))
+    return [elements[start : start + linecount] for start in range(0, len(elements), linecount)]
+
+
+@pass_context
+def _cell(context: RenderContext, value: Any) -> Cell:
+    return Cell(value)
+
+
+@pass_context
+def _assign(context: RenderContext, cell: Any, value: Any) -> str:
+    if not isinstance(cell, Cell):
+        raise TemplateFailed("only variables of the template can be assigned to")
+    cell.value = value
+    return ""
+
+
+FILTERS: dict[str, Function] = {
+    **{name: _wrapped(jinja_filters.FILTERS[name], _text) for name in _ON_TEXT},
+    **{name: _wrapped(jinja_filters.FILTERS[name], _elements) for name in _ON_LISTS},
+    **{name: _wrapped(jinja_filters.FILTERS[name], _charged) for name in _ON_VALUES},
+    **GO_FILTERS,
+    **dict.fromkeys(("json", "tojson"), _tojson),
+    **dict.fromkeys(("length", "count"), _length),
+    **dict.fromkeys(("escape", "e"), _escape),
+    "batch": _batch,
+    "center": _center,
+    "format": GO_FILTERS["go_printf"],
+    "indent": _indent,
+    "join": _join,
+    "list": _list,
+    "replace": _replace,
+    "round": _round,
+    "string": _string,
+    "sum": _sum,
+    "urlencode": _urlencode,
+    # what the guard and the translation write into templates themselves
+    "go_assign": _assign,
+    "go_built": _built,
+    "go_cell": _cell,
+    "go_compared": _compared,
+    "go_concat": concat,
+    "go_iterate": iterate,
+}
+
+TESTS: dict[str, Function] = {name: _wrapped(jinja_tests.TESTS[name], _charged) for name in _TESTS}
+
+# -------------------------------------------------------------------------
+# Methods
+# -------------------------------------------------------------------------
+
+
+def method(data: object, name: str) -> Function | None:
+    """Return a method templates may call on *data*: a function of the budget, then arguments."""
+    methods = _METHODS.get(type(data))
+    function = None if methods is None else methods.get(name)
+    if function is None:
+        return None
+    return lambda budget, *args, **kwargs: function(budget, data, *args, **kwargs)
+
+
+def _plain_method(function: Function) -> Function:
+    def call(budget: Budget, data: Any, *args: Any, **kwargs: Any) -> Any:
+        for argument in (data, *args):
+            budget.charge_for(argument)
+        return function(data, *args, **kwargs)
+
+    return call
+
+
+def _splitting(function: Function) -> Function:
+    def call(budget: Budget, data: str, *args: Any, **kwargs: Any) -> list[str]:
+        # as many parts as the text could have, paid before they are made
+        separator = args[0] if args and isinstance(args[0], str) else None
+        budget.charge(1 + (data.count(separator) if separator else len(data) // 2))
+        parts: list[str] = function(data, *args, **kwargs)
+        return parts
+
+    return call
+
+
+_METHODS: dict[type, Mapping[str, Function]] = {
+    str: {
+        **{
+            name: _plain_method(getattr(str, name))
+            for name in (
+                *("upper", "lower", "strip", "lstrip", "rstrip", "title", "capitalize"),
+                *("startswith", "endswith", "removeprefix", "removesuffix", "find", "rfind"),
+                *("count", "isdigit", "isalpha", "isalnum", "isspace", "partition", "rpartition"),
+            )
+        },
+        **{name: _splitting(getattr(str, name)) for name in ("split", "rsplit", "splitlines")},
+        "replace": replace_text,
+        "join": lambda budget, separator, values: join_texts(budget, values, separator),
+    },
+    dict: {
+        "get": _plain_method(dict.get),
+        "items": _plain_method(lambda data: [list(pair) for pair in data.items()]),
+        "keys": _plain_method(list),
+        "values": _plain_method(lambda data: list(data.values())),
+    },
+    list: {"index": _plain_method(list.index), "count": _plain_method(list.count)},
+}
