@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ("CHECKS", "HOOKS", "routes_of")
 
+_DATA_TYPES = ", ".join(sorted(DATA_TYPES))
+
 
 def _settings_model(value: object) -> type[BaseModel]:
     if not (isinstance(value, type) and issubclass(value, BaseModel)):
@@ -79,14 +81,10 @@ def _task_handlers(value: object) -> Mapping[str, Any]:
 
 
 def _task_handler(name: str, handler: Any) -> None:
-    if not isinstance(handler.accepts, frozenset) or not handler.accepts <= set(DATA_TYPES):
-        raise PluginInvalid(
-            f"task handler {name!r}: accepts must be a frozenset of {', '.join(DATA_TYPES)}"
-        )
+    if not isinstance(handler.accepts, frozenset) or not handler.accepts <= DATA_TYPES:
+        raise PluginInvalid(f"task handler {name!r}: accepts must be a frozenset of {_DATA_TYPES}")
     if handler.returns is not None and handler.returns not in DATA_TYPES:
-        raise PluginInvalid(
-            f"task handler {name!r}: returns must be None or one of {', '.join(DATA_TYPES)}"
-        )
+        raise PluginInvalid(f"task handler {name!r}: returns must be None or one of {_DATA_TYPES}")
     if not callable(handler.run) or inspect.iscoroutinefunction(handler.run):
         raise PluginInvalid(
             f"task handler {name!r}: run must be an async generator, yielding its outcome last"

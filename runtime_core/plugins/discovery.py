@@ -21,6 +21,7 @@ __all__ = ("Candidate", "check_requirements", "installed")
 
 GROUP = "runtime_core.plugins"
 KERNEL = "runtime-core"
+_UNNAMED = "unnamed"
 
 # What reading the files of a damaged installation raises.
 _DAMAGED = (OSError, ValueError, TypeError, KeyError, AttributeError)
@@ -51,9 +52,9 @@ def installed() -> list[Candidate]:
     for distribution in distributions():
         if not _mentions_group(distribution):
             continue
-        name = _name(distribution)
+        name = _field(distribution, "Name")
         # The first on the path shadows others of the same name, as it does for imports.
-        if canonicalize_name(name) not in seen:
+        if not name or canonicalize_name(name) not in seen:
             seen.add(canonicalize_name(name))
             found += _candidates(distribution, name)
     return sorted(found, key=lambda one: (canonicalize_name(one.distribution), one.name))
@@ -117,25 +118,32 @@ def _mentions_group(distribution: Distribution) -> bool:
         return False
 
 
-def _name(distribution: Distribution) -> str:
+def _field(distribution: Distribution, name: str) -> str:
+    """Return a field of the metadata, "" without it."""
     try:
-        name: str | None = distribution.metadata["Name"]
+        metadata = distribution.metadata
+        return metadata.get(name, "")
     except _DAMAGED:
-        name = None
-    return name or "(a distribution without a name)"
+        return ""
 
 
 def _candidates(distribution: Distribution, name: str) -> Iterator[Candidate]:
+    name, version = name or _UNNAMED, _field(distribution, "Version")
     try:
+        if name == _UNNAMED or not version:
+            raise ValueError("it has no Name or no Version")
         points = [point for point in distribution.entry_points if point.group == GROUP]
         for point in points:
-            yield _candidate(point, name, distribution.version, distribution.requires or ())
+            yield _candidate(point, name, version, distribution.requires or ())
     except _DAMAGED as exc:
         damage = f"its metadata cannot be read: {type(exc).__name__}: {exc}"
-        yield Candidate(name, name, "?", "", object, damage=damage)
+        yield Candidate(name, name, version or "?", "", object, damage=damage)
 
 
 def _candidate(
     point: EntryPoint, distribution: str, version: str, requires: Sequence[str]
 ) -> Candidate:
-    return Candidate(point.name, distribution, version, point.value, point.load, requires)
+    damage = ""
+    if not point.pattern.match(point.value):
+        damage = f"its entry point {point.value!r} is not of the form module or module:object"
+    return Candidate(point.name, distribution, version, point.value, point.load, requires, damage)
