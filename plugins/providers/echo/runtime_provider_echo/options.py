@@ -55,11 +55,13 @@ class Tokens(_Strict):
 class Answer(_Strict):
     """How to answer; what is not set comes from the backend's options, and then from here.
 
-    ``text`` None stands for the echo.  ``fail_after`` counts chunks.  ``then`` are the answers to
+    ``text`` None stands for the echo, JSON that is no text for its encoding; ``pieces`` say the
+    text with the chunks it comes in.  ``fail_after`` counts chunks.  ``then`` are the answers to
     the results of this one's tool calls, in turn.
     """
 
     text: Any = None
+    pieces: tuple[str, ...] | None = None
     reasoning: str = ""
     tool_calls: tuple[ScriptedCall, ...] = ()
     finish_reason: Literal["stop", "length", "tool_calls", "content_filter"] | None = None

@@ -170,27 +170,35 @@ class _Play:
 
     def chunks(self) -> Iterator[ChatChunk]:
         answer = self._chosen.answer
-        yield from (ChatChunk(reasoning=piece) for piece in self._pieces(answer.reasoning))
-        yield from (
-            ChatChunk(piece) for piece in self._pieces(self._text(), self._request.max_tokens)
-        )
+        for piece in self._cut(answer.reasoning, None):
+            yield ChatChunk(reasoning=piece)
+        for piece in self._text():
+            yield ChatChunk(piece)
         for index in range(len(answer.tool_calls)):
             yield from self._call(index)
         if answer.finish_reason is not None:
             self.finish_reason = answer.finish_reason
 
-    def _text(self) -> str:
+    def _text(self) -> Iterator[str]:
         answer = self._chosen.answer
-        if answer.text is None:
-            if answer.tool_calls:
-                return ""
-            text = fitting_text(self._chosen.echo, self._request.response_format)
-        else:
+        if answer.pieces is not None:
+            return self._given(answer.pieces)
+        if answer.text is not None:
             text = _as_text(answer.text)
+        elif answer.tool_calls:
+            text = ""
+        else:
+            text = fitting_text(self._chosen.echo, self._request.response_format)
         ends = [at for stop in self._request.stop if stop and (at := text.find(stop)) >= 0]
-        return text[: min(ends)] if ends else text
+        return self._cut(text[: min(ends)] if ends else text, self._request.max_tokens)
 
-    def _pieces(self, text: str, limit: int | None = None) -> Iterator[str]:
+    def _given(self, pieces: Sequence[str]) -> Iterator[str]:
+        for piece in pieces:
+            self.tokens += 1
+            yield piece
+
+    def _cut(self, text: str, limit: int | None) -> Iterator[str]:
+        """Yield *text* in chunks, at most *limit* tokens of it."""
         size = self._chosen.answer.chunk_size
         piece: list[str] = []
         for number, token in enumerate(_TOKEN.finditer(text)):
