@@ -8,14 +8,14 @@ import logging
 import re
 import secrets
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from runtime_core.errors import RuntimeCoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
     from types import TracebackType
 
     from runtime_core.protocols import Bus, ChainStore
@@ -34,6 +34,7 @@ RETRY_AFTER = 1.0
 logger = logging.getLogger(__name__)
 
 Key = tuple[str, str]
+T = TypeVar("T")
 
 
 class ChainCache:
@@ -93,24 +94,15 @@ class ChainCache:
 
     async def put(self, tenant_id: str, chain: Chain) -> StoredChain:
         """Create or replace; the creation time of a replaced chain is kept."""
-        try:
-            return await self._store.put(tenant_id, chain)
-        finally:
-            await self._changed(tenant_id, chain.id)
+        return await self._write((tenant_id, chain.id), self._store.put(tenant_id, chain))
 
     async def update(self, tenant_id: str, chain: Chain) -> StoredChain:
         """Replace, or raise `NotFound`."""
-        try:
-            return await self._store.update(tenant_id, chain)
-        finally:
-            await self._changed(tenant_id, chain.id)
+        return await self._write((tenant_id, chain.id), self._store.update(tenant_id, chain))
 
     async def delete(self, tenant_id: str, chain_id: str) -> None:
         """Delete, or raise `NotFound`."""
-        try:
-            await self._store.delete(tenant_id, chain_id)
-        finally:
-            await self._changed(tenant_id, chain_id)
+        await self._write((tenant_id, chain_id), self._store.delete(tenant_id, chain_id))
 
     async def list(
         self, tenant_id: str, *, limit: int = 100, cursor: str | None = None
@@ -148,9 +140,19 @@ class ChainCache:
         self._entries[key] = _Entry(stored, self._clock() + self._max_age)
         return stored
 
-    async def _changed(self, tenant_id: str, chain_id: str) -> None:
-        """Forget a chain that may have changed: the write may have failed half-way."""
-        self._forget((tenant_id, chain_id))
+    async def _write(self, key: Key, work: Coroutine[Any, Any, T]) -> T:
+        """Write, and forget the chain when that is over, also when the client is gone by then."""
+        return await asyncio.shield(self._start(self._forgetting(key, work)))
+
+    async def _forgetting(self, key: Key, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            return await work
+        finally:
+            # also after a failure: it may have struck after the commit
+            self._forget(key)
+            await self._ring(*key)
+
+    async def _ring(self, tenant_id: str, chain_id: str) -> None:
         change = _Change(self._origin, tenant_id, chain_id)
         try:
             await self._bus.publish(
@@ -199,7 +201,7 @@ class ChainCache:
         if change.origin != self._origin:
             self._forget((change.tenant_id, change.chain_id))
 
-    def _start(self, work: Any) -> asyncio.Task[Any]:
+    def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)

@@ -39,15 +39,12 @@ class Chains:
     async def get(self, tenant_id: str, chain_id: str) -> StoredChain:
         """Return a chain or raise `NotFound`."""
         _require_possible(chain_id)
-        async with self._database.reading() as connection:
-            result = await connection.execute(
-                self._select, {"tenant": tenant_id, "chain": chain_id}
-            )
-            row = result.one_or_none()
-        if row is None:
+        key = {"tenant": tenant_id, "chain": chain_id}
+        rows = await self._database.read(self._select, key)
+        if not rows:
             raise _not_found(chain_id)
         try:
-            return self._stored(row)
+            return self._stored(rows[0])
         except msgspec.MsgspecError as error:
             raise RuntimeCoreError(
                 f"the stored task chain {chain_id!r} cannot be read: replace or delete it"
@@ -56,29 +53,22 @@ class Chains:
     async def put(self, tenant_id: str, chain: Chain) -> StoredChain:
         """Create or replace; the creation time of a replaced chain is kept."""
         _require_id(chain.id)
-        parameters = self._parameters(tenant_id, chain)
-        async with self._database.writing() as connection:
-            row = (await connection.execute(self._upsert, parameters)).one()
-        return self._stored(row)
+        rows = await self._database.write(self._upsert, self._parameters(tenant_id, chain))
+        return self._stored(rows[0])
 
     async def update(self, tenant_id: str, chain: Chain) -> StoredChain:
         """Replace, or raise `NotFound`."""
         _require_id(chain.id)
-        parameters = self._parameters(tenant_id, chain)
-        async with self._database.writing() as connection:
-            row = (await connection.execute(self._update, parameters)).one_or_none()
-        if row is None:
+        rows = await self._database.write(self._update, self._parameters(tenant_id, chain))
+        if not rows:
             raise _not_found(chain.id)
-        return self._stored(row)
+        return self._stored(rows[0])
 
     async def delete(self, tenant_id: str, chain_id: str) -> None:
         """Delete, or raise `NotFound`."""
         _require_possible(chain_id)
-        async with self._database.writing() as connection:
-            result = await connection.execute(
-                self._delete, {"tenant": tenant_id, "chain": chain_id}
-            )
-        if not result.rowcount:
+        key = {"tenant": tenant_id, "chain": chain_id}
+        if not await self._database.write(self._delete, key):
             raise _not_found(chain_id)
 
     async def list(
@@ -86,8 +76,7 @@ class Chains:
     ) -> Page[StoredChain]:
         """List newest first; chains that cannot be read are left out, and logged."""
         parameters = page_parameters(tenant_id, limit, cursor)
-        async with self._database.reading() as connection:
-            rows = (await connection.execute(self._list, parameters)).all()
+        rows = await self._database.read(self._list, parameters)
         return page_of(rows, limit, self._readable)
 
     def _prepare(self) -> None:
@@ -116,7 +105,7 @@ class Chains:
             .returning(*stored)
         )
         self._select = select(*stored).where(*key)
-        self._delete = delete(table_of(TaskChainRow)).where(*key)
+        self._delete = delete(table_of(TaskChainRow)).where(*key).returning(chains.id)
         self._list = newest_first(table_of(TaskChainRow), *stored)
 
     def _parameters(self, tenant_id: str, chain: Chain) -> dict[str, object]:

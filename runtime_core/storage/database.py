@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import exc, text
 
@@ -15,13 +16,24 @@ from runtime_core.storage.schema import HEAD, SchemaState, read_revision, upgrad
 from runtime_core.storage.sessions import Sessions
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import (
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Coroutine,
+        Mapping,
+        Sequence,
+    )
 
-    from sqlalchemy import Table
+    from sqlalchemy import CursorResult, Executable, Table
     from sqlalchemy.dialects import postgresql, sqlite
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-__all__ = ("Database", "Driver")
+    from runtime_core.storage.pagination import AnyRow
+
+__all__ = ("Database", "Driver", "reason_of")
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -49,35 +61,51 @@ class Driver:
 
 
 class Database:
-    """Repositories, and transactions over them.
+    """Repositories, and what they need to read and write.
 
-    Nothing is opened before the first use.  A task never opens a transaction or a read inside
-    another: on a database with a single connection it would wait for itself.
+    Nothing is opened before the first use.  A caller that is cancelled leaves at once, but what it
+    began goes on to its end: a statement cut off half-way would cost its connection, and leave the
+    transaction's locks to whoever notices.  Nobody can know whether a cancelled write happened.
     """
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._closed = False
+        self._running: set[asyncio.Task[Any]] = set()
         self.chains = Chains(self)
         self.sessions = Sessions(self)
 
-    @asynccontextmanager
-    async def writing(self) -> AsyncIterator[AsyncConnection]:
-        """Open a transaction: committed at the end, rolled back when an exception leaves it.
-
-        :raises DatabaseUnavailable: it cannot be reached, written, or is busy for too long.
-        """
-        async with self._connected(self._driver.writer) as connection, connection.begin():
-            yield connection
-
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """Lend a connection for reads; each statement sees what is committed when it starts.
+    async def read(
+        self, statement: Executable, parameters: Mapping[str, object] | None = None
+    ) -> Sequence[AnyRow]:
+        """Return the rows of one statement that changes nothing.
 
         :raises DatabaseUnavailable: it cannot be reached, or is busy for too long.
         """
-        async with self._connected(self._driver.reader) as connection:
-            yield connection
+        return await self._whole(self._read(statement, parameters))
+
+    async def write(
+        self, statement: Executable, parameters: Mapping[str, object] | None = None
+    ) -> Sequence[AnyRow]:
+        """Run one statement in a transaction of its own and return the rows it returns.
+
+        :raises DatabaseUnavailable: it cannot be reached, written, or is busy for too long.
+        """
+
+        async def work(connection: AsyncConnection) -> Sequence[AnyRow]:
+            return _rows(await connection.execute(statement, parameters))
+
+        return await self.transaction(work)
+
+    async def transaction(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Run *work* on a connection; committed when it returns, rolled back when it raises.
+
+        *work* waits for nothing but its connection: others may be waiting for it, and a read or
+        another transaction inside would wait for itself.
+
+        :raises DatabaseUnavailable: it cannot be reached, written, or is busy for too long.
+        """
+        return await self._whole(self._transaction(work))
 
     def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
         """Return an INSERT that has ``on_conflict_do_update``."""
@@ -91,6 +119,55 @@ class Database:
         """
         if (await self.schema()).revision == HEAD:
             return
+        await self._whole(self._migrate())
+
+    async def schema(self) -> SchemaState:
+        """Return the revision of the tables and the one this program wants.
+
+        :raises SettingsError: the database cannot be used as it is configured.
+        """
+        return await self._whole(self._schema())
+
+    async def ping(self) -> None:
+        """Return when the database answers.
+
+        :raises DatabaseUnavailable: it does not.
+        """
+        await self.read(text("SELECT 1"))
+
+    async def aclose(self) -> None:
+        """Let what has begun come to its end and close every connection; may be called twice."""
+        self._closed = True
+        await asyncio.gather(*self._running, return_exceptions=True)
+        try:
+            await self._driver.reader.dispose()
+            await self._driver.writer.dispose()
+        finally:
+            self._driver.close()
+
+    async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            # so that asyncio does not complain when the caller is gone; it was logged before
+            task.exception()
+
+    async def _read(
+        self, statement: Executable, parameters: Mapping[str, object] | None
+    ) -> Sequence[AnyRow]:
+        async with self._connected(self._driver.reader) as connection:
+            return _rows(await connection.execute(statement, parameters))
+
+    async def _transaction(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        async with self._connected(self._driver.writer) as connection, connection.begin():
+            return await work(connection)
+
+    async def _migrate(self) -> None:
         try:
             async with self._driver.writer.begin() as connection:
                 for statement in self._driver.migration_lock:
@@ -99,33 +176,12 @@ class Database:
         except self._failures() as error:
             raise self._misconfigured(error) from error
 
-    async def schema(self) -> SchemaState:
-        """Return the revision of the tables and the one this program wants.
-
-        :raises SettingsError: the database cannot be used as it is configured.
-        """
+    async def _schema(self) -> SchemaState:
         try:
             async with self._driver.reader.connect() as connection:
                 return SchemaState(revision=await read_revision(connection), head=HEAD)
         except self._failures() as error:
             raise self._misconfigured(error) from error
-
-    async def ping(self) -> None:
-        """Return when the database answers.
-
-        :raises DatabaseUnavailable: it does not.
-        """
-        async with self.reading() as connection:
-            await connection.execute(text("SELECT 1"))
-
-    async def aclose(self) -> None:
-        """Close every connection; may be called twice."""
-        self._closed = True
-        try:
-            await self._driver.reader.dispose()
-            await self._driver.writer.dispose()
-        finally:
-            self._driver.close()
 
     @asynccontextmanager
     async def _connected(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
@@ -154,6 +210,10 @@ class Database:
     def _unavailable(self, error: BaseException) -> DatabaseUnavailable:
         logger.error("%s", self._driver.explain(error))
         return DatabaseUnavailable("the database cannot be used now: try again", retry_after=1.0)
+
+
+def _rows(result: CursorResult[*tuple[Any, ...]]) -> Sequence[AnyRow]:
+    return result.all() if result.returns_rows else ()
 
 
 def reason_of(error: BaseException) -> str:

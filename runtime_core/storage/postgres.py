@@ -23,6 +23,9 @@ POOL_SIZE = 16
 POOL_TIMEOUT = 30.0
 CONNECT_TIMEOUT = 10.0
 
+#: How long to wait for another process that is migrating.
+MIGRATION_PATIENCE = "60s"
+
 #: Any number that programs sharing the database are unlikely to lock.
 _MIGRATION_LOCK = 0x52_55_4E_54_49_4D_45
 
@@ -84,7 +87,7 @@ def connect(url: str) -> Database:
             explain=lambda error: _explain(error, url),
             connect_errors=(OSError, asyncpg.PostgresError, asyncpg.InterfaceError),
             migration_lock=(
-                "SET LOCAL lock_timeout = '60s'",
+                f"SET LOCAL lock_timeout = '{MIGRATION_PATIENCE}'",
                 f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})",
             ),
         )

@@ -17,6 +17,8 @@ from runtime_core.types import ChatSession, Message, Page
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
     from runtime_core.storage.database import Database
     from runtime_core.storage.pagination import AnyRow
 
@@ -36,11 +38,8 @@ class Sessions:
     async def get(self, tenant_id: str, session_id: str) -> ChatSession:
         """Return a conversation with its messages, or raise `NotFound`."""
         _require_possible(session_id)
-        async with self._database.reading() as connection:
-            result = await connection.execute(
-                self._select, {"tenant": tenant_id, "session": session_id}
-            )
-            rows = result.all()
+        key = {"tenant": tenant_id, "session": session_id}
+        rows = await self._database.read(self._select, key)
         if not rows:
             raise _not_found(session_id)
         bodies = [row.body for row in rows if row.body is not None]
@@ -69,7 +68,8 @@ class Sessions:
             "count": len(bodies),
             "now": datetime.now(UTC),
         }
-        async with self._database.writing() as connection:
+
+        async def work(connection: AsyncConnection) -> None:
             # the upsert locks the conversation until the end of the transaction
             count = (await connection.execute(self._upsert, session)).scalar_one()
             if bodies:
@@ -79,14 +79,13 @@ class Sessions:
                 ]
                 await connection.execute(self._insert, rows)
 
+        await self._database.transaction(work)
+
     async def delete(self, tenant_id: str, session_id: str) -> None:
         """Delete with all messages, or raise `NotFound`."""
         _require_possible(session_id)
-        async with self._database.writing() as connection:
-            result = await connection.execute(
-                self._delete, {"tenant": tenant_id, "session": session_id}
-            )
-        if not result.rowcount:
+        key = {"tenant": tenant_id, "session": session_id}
+        if not await self._database.write(self._delete, key):
             raise _not_found(session_id)
 
     async def list(
@@ -94,8 +93,7 @@ class Sessions:
     ) -> Page[ChatSession]:
         """List newest first, without messages."""
         parameters = page_parameters(tenant_id, limit, cursor)
-        async with self._database.reading() as connection:
-            rows = (await connection.execute(self._list, parameters)).all()
+        rows = await self._database.read(self._list, parameters)
         return page_of(rows, limit, _session)
 
     def _prepare_reads(self) -> None:
@@ -151,8 +149,13 @@ class Sessions:
             sequence=bindparam("number"),
             body=bindparam("text"),
         )
-        self._delete = delete(sessions).where(
-            sessions.c.tenant_id == bindparam("tenant"), sessions.c.id == bindparam("session")
+        self._delete = (
+            delete(sessions)
+            .where(
+                sessions.c.tenant_id == bindparam("tenant"),
+                sessions.c.id == bindparam("session"),
+            )
+            .returning(sessions.c.id)
         )
 
     def _body(self, message: Message) -> str:

@@ -5,7 +5,8 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import bindparam, text
+from sqlmodel import UTCDateTime
 
 from runtime_core.errors import InvalidRequest, NotFound, RuntimeCoreError, Unprocessable
 from runtime_core.types import Branch, Chain, ExecuteConfig, HookCall, Task, Transition
@@ -50,6 +51,14 @@ NAMES = [
 ]
 
 
+async def set_times(database, moment: datetime) -> None:
+    """Make all chains as old as if they had been stored at *moment*."""
+    statement = text("UPDATE task_chains SET created_at = :moment, updated_at = :moment")
+    await database.write(
+        statement.bindparams(bindparam("moment", type_=UTCDateTime())), {"moment": moment}
+    )
+
+
 async def put_many(database, count: int, tenant: str = "default") -> list[str]:
     ids = [uuid.uuid4().hex for _ in range(count)]
     for chain_id in ids:
@@ -91,11 +100,7 @@ async def test_replacing_keeps_the_creation_time_and_the_place(database):
 async def test_a_clock_that_was_set_back_makes_no_chain_older_than_its_creation(database):
     later = datetime.now(UTC) + timedelta(days=1)
     stored = await database.chains.put("default", CHAIN)
-    async with database.writing() as connection:
-        await connection.execute(
-            text("UPDATE task_chains SET created_at = :t, updated_at = :t"),
-            {"t": later if connection.dialect.name == "postgresql" else f"{later:%F %T.%f}"},
-        )
+    await set_times(database, later)
 
     for replace in (database.chains.put, database.chains.update):
         stored = await replace("default", CHAIN)
@@ -186,9 +191,7 @@ async def test_ties_are_ordered_by_id_the_same_on_every_database(database):
     for chain_id in ids:
         await database.chains.put("default", Chain(id=chain_id))
     moment = datetime(2026, 1, 1, tzinfo=UTC)
-    async with database.writing() as connection:
-        native = moment if connection.dialect.name == "postgresql" else f"{moment:%F %T.%f}"
-        await connection.execute(text("UPDATE task_chains SET created_at = :t"), {"t": native})
+    await set_times(database, moment)
 
     seen, cursor = [], None
     while True:
@@ -238,11 +241,9 @@ async def test_a_bad_page_is_refused(database):
 @pytest.mark.parametrize("body", ["", "[]", "null", '{"tasks": 1}', '{"id": "a"'])
 async def test_a_row_that_cannot_be_read_is_left_out_and_logged(database, body, caplog):
     ids = await put_many(database, 3)
-    async with database.writing() as connection:
-        await connection.execute(
-            text("UPDATE task_chains SET body = :body WHERE id = :id"),
-            {"body": body, "id": ids[1]},
-        )
+    await database.write(
+        text("UPDATE task_chains SET body = :body WHERE id = :id"), {"body": body, "id": ids[1]}
+    )
 
     first = await database.chains.list("default", limit=2)
     second = await database.chains.list("default", limit=2, cursor=first.next_cursor)

@@ -18,8 +18,7 @@ RESULT = Message(role="tool", content=[{"type": "text", "text": "x"}], tool_call
 
 
 async def count_messages(database) -> int:
-    async with database.reading() as connection:
-        return (await connection.execute(text("SELECT count(*) FROM chat_messages"))).scalar_one()
+    return (await database.read(text("SELECT count(*) FROM chat_messages")))[0][0]
 
 
 async def test_messages_are_read_back_in_order(database):
@@ -121,8 +120,7 @@ async def test_what_is_not_json_is_refused_as_a_whole(database):
 
 async def test_a_message_that_cannot_be_read_is_not_passed_over(database):
     await database.sessions.append("default", "s", "chat", [HELLO, CALL])
-    async with database.writing() as connection:
-        await connection.execute(text("UPDATE chat_messages SET body = '[]' WHERE sequence = 0"))
+    await database.write(text("UPDATE chat_messages SET body = '[]' WHERE sequence = 0"))
 
     with pytest.raises(RuntimeCoreError, match="'s' cannot be read: delete it"):
         await database.sessions.get("default", "s")
@@ -147,15 +145,14 @@ async def test_a_failure_half_way_leaves_nothing(database):
     await database.sessions.append("default", "s", "chat", [HELLO])
     before = await database.sessions.get("default", "s")
     # the second message of the next append collides with a row that is already there
-    async with database.writing() as connection:
-        await connection.execute(
-            text(
-                "INSERT INTO chat_messages (tenant_id, session_id, sequence, body) "
-                "SELECT tenant_id, session_id, 2, body FROM chat_messages"
-            )
+    await database.write(
+        text(
+            "INSERT INTO chat_messages (tenant_id, session_id, sequence, body) "
+            "SELECT tenant_id, session_id, 2, body FROM chat_messages"
         )
+    )
 
-    with pytest.raises(Exception, match="(?i)unique"):
+    with pytest.raises(Exception, match=r"(?i)unique"):
         await database.sessions.append("default", "s", "chat", [CALL, RESULT])
     after = await database.sessions.get("default", "s")
     assert after.updated_at == before.updated_at

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64encode
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -108,10 +109,8 @@ def test_anything_else_says_what_a_cursor_is(cursor):
 
 @given(st.text())
 def test_no_text_breaks_the_decoder(cursor):
-    try:
-        decode_cursor(cursor)
-    except Unprocessable as error:
-        assert error.param == "cursor"
+    with suppress(Unprocessable):
+        assert decode_cursor(cursor).created_at.tzinfo is UTC
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1001])
