@@ -57,6 +57,7 @@ class Exchange(asyncio.Protocol):
         self._received = bytearray()
         self._transport: asyncio.Transport | None = None
         self._task: asyncio.Task[None] | None = None
+        self._last = False
         self._writable = asyncio.Event()
         self._writable.set()
 
@@ -128,6 +129,7 @@ class Exchange(asyncio.Protocol):
 
     def _answer_next(self) -> None:
         if self._task is None and (request := _take(self._received)) is not None:
+            self._last = request.headers.get("connection") == "close"
             self._task = asyncio.get_running_loop().create_task(self._answer(request))
             self._task.add_done_callback(self._answered)
 
@@ -141,7 +143,10 @@ class Exchange(asyncio.Protocol):
             return
         if (exc := task.exception()) is not None:
             self._fail(exc)
-        self._answer_next()
+        if self._last:
+            self._transport.close()
+        else:
+            self._answer_next()
 
     def _fail(self, exc: BaseException) -> None:
         body = f"the scripted upstream failed: {exc!r}".encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import httpx
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
 __all__ = (
     "API_KEY",
     "READ_TIMEOUT",
+    "SOON",
     "SuiteBase",
     "collect",
+    "config_for",
+    "connected",
     "overridden_tests",
     "said",
     "text_of_chunks",
@@ -31,8 +35,13 @@ __all__ = (
 
 API_KEY = "sk-conformance-4b8f1e0c9a"
 
-#: Seconds without a byte from the imitation after which its client gives up.
+#: Seconds in which what must happen at once has to have happened.
+SOON = 1.0
+
+#: Seconds without a byte from the imitation after which an impatient client gives up.
 READ_TIMEOUT = 0.5
+
+_PATIENT = 30.0
 
 
 class SuiteBase:
@@ -81,19 +90,36 @@ class SuiteBase:
         self, provider_factory: ProviderFactory, upstream: Upstream
     ) -> AsyncIterator[ChatProvider]:
         """Give the provider, in front of the scripted service on a real socket."""
+        async with upstream.serving(), connected(provider_factory, upstream, _PATIENT) as provider:
+            yield provider
+
+    @pytest.fixture
+    async def impatient(
+        self, provider_factory: ProviderFactory, upstream: Upstream
+    ) -> AsyncIterator[ChatProvider]:
+        """Give the same, with a client that gives up after `READ_TIMEOUT`."""
         async with (
             upstream.serving(),
-            create_client(connect_timeout=2.0, read_timeout=READ_TIMEOUT) as client,
+            connected(provider_factory, upstream, READ_TIMEOUT) as provider,
         ):
-            provider = provider_factory(config_for(upstream), client)
-            assert isinstance(provider, ChatProvider)
             yield provider
-            await provider.aclose()
 
     @pytest.fixture
     def question(self, wire: ChatWire) -> ChatRequest:
         """Return the simplest request there is."""
         return ChatRequest(model=wire.model, messages=(Message(role="user", content="Say hello."),))
+
+
+@asynccontextmanager
+async def connected(
+    provider_factory: ProviderFactory, upstream: Upstream, read_timeout: float
+) -> AsyncIterator[ChatProvider]:
+    """Give a provider that uses the kernel's own client."""
+    async with create_client(connect_timeout=2.0, read_timeout=read_timeout) as client:
+        provider = provider_factory(config_for(upstream), client)
+        assert isinstance(provider, ChatProvider)
+        yield provider
+        await provider.aclose()
 
 
 def config_for(upstream: Upstream) -> BackendConfig:

@@ -10,33 +10,29 @@ import msgspec
 import pytest
 
 from runtime_core import errors
-from runtime_core.protocols import ChatProvider
 from runtime_core.testing.provider_suite.base import (
     READ_TIMEOUT,
+    SOON,
     collect,
-    config_for,
+    connected,
     text_of_chunks,
 )
 from runtime_core.testing.wire import Answer
 from runtime_core.types import Message
-from runtime_core.upstream import create_client
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from runtime_core.protocols import ProviderFactory
+    from runtime_core.protocols import ChatProvider, ProviderFactory
     from runtime_core.testing.upstream import Ending, Upstream
     from runtime_core.testing.wire import Reply, WireRequest
     from runtime_core.types import ChatChunk, ChatRequest
 
 __all__ = ("ConnectionTests",)
 
-#: Seconds in which the service must notice that nobody listens any more.
-_NOTICED = 1.0
-
 
 class ConnectionTests:
-    """On a real socket; the client gives up after `READ_TIMEOUT` without a byte."""
+    """On a real socket, through the kernel's own client."""
 
     async def test_works_on_a_real_socket(
         self, wired: ChatProvider, upstream: Upstream, question: ChatRequest
@@ -50,7 +46,7 @@ class ConnectionTests:
     ) -> None:
         upstream.will_answer(Answer(text=("first", "second")), pause_before="second")
         async with aclosing(_stream(wired, question)) as stream:
-            async with asyncio.timeout(READ_TIMEOUT * 0.9):
+            async with asyncio.timeout(SOON):
                 chunk = await _first_text(stream)
             assert chunk.text == "first"
             upstream.resume.set()
@@ -63,7 +59,7 @@ class ConnectionTests:
         stream = _stream(wired, question)
         await _first_text(stream)
         await stream.aclose()
-        async with asyncio.timeout(_NOTICED):
+        async with asyncio.timeout(SOON):
             await upstream.left.wait()
 
     async def test_cancelling_in_mid_stream_closes_the_connection(
@@ -77,7 +73,7 @@ class ConnectionTests:
                 begun.set()
 
         await _cancelled_after(begun, asyncio.create_task(listen()))
-        async with asyncio.timeout(_NOTICED):
+        async with asyncio.timeout(SOON):
             await upstream.left.wait()
 
     async def test_cancelling_before_the_first_byte_closes_the_connection(
@@ -86,7 +82,7 @@ class ConnectionTests:
         upstream.will_answer(Answer(), spoil=lambda frames: (), ending="hang")
         task = asyncio.create_task(collect(wired, question))
         await _cancelled_after(upstream.received, task)
-        async with asyncio.timeout(_NOTICED):
+        async with asyncio.timeout(SOON):
             await upstream.left.wait()
 
     async def test_the_connection_serves_again(
@@ -128,10 +124,8 @@ class ConnectionTests:
         self, provider_factory: ProviderFactory, upstream: Upstream, question: ChatRequest
     ) -> None:
         async with upstream.serving():
-            config = config_for(upstream)
-        async with create_client(connect_timeout=2.0, read_timeout=READ_TIMEOUT) as client:
-            provider = provider_factory(config, client)
-            assert isinstance(provider, ChatProvider)
+            assert upstream.url.startswith("http://127.0.0.1:")
+        async with connected(provider_factory, upstream, SOON) as provider:
             with pytest.raises(errors.UpstreamUnavailable):
                 await collect(provider, question)
             with pytest.raises(errors.UpstreamUnavailable):
@@ -139,15 +133,15 @@ class ConnectionTests:
 
     @pytest.mark.parametrize("frames", [0, 2])
     async def test_silence_is_a_time_out(
-        self, wired: ChatProvider, upstream: Upstream, question: ChatRequest, frames: int
+        self, impatient: ChatProvider, upstream: Upstream, question: ChatRequest, frames: int
     ) -> None:
         upstream.will_answer(
             Answer(text=("one", "two", "three")), spoil=lambda all_: all_[:frames], ending="hang"
         )
         async with asyncio.timeout(READ_TIMEOUT * 4):
             with pytest.raises(errors.TimedOut):
-                await collect(wired, question)
-        async with asyncio.timeout(_NOTICED):
+                await collect(impatient, question)
+        async with asyncio.timeout(SOON):
             await upstream.left.wait()
 
     async def test_a_huge_answer(
@@ -167,6 +161,18 @@ class ConnectionTests:
         async with asyncio.timeout(10):
             chunks = await collect(wired, question)
         assert text_of_chunks(chunks) == "".join(pieces)
+
+    async def test_a_waiting_stream_holds_up_no_other(
+        self, wired: ChatProvider, upstream: Upstream, question: ChatRequest
+    ) -> None:
+        upstream.will_answer(Answer(text=("first", "second")), pause_before="second")
+        async with aclosing(_stream(wired, question)) as waiting:
+            await _first_text(waiting)
+            upstream.will_answer(Answer(text=("meanwhile",)))
+            async with asyncio.timeout(SOON):
+                assert text_of_chunks(await collect(wired, question)) == "meanwhile"
+            upstream.resume.set()
+            assert text_of_chunks([chunk async for chunk in waiting]) == "second"
 
     async def test_fifty_at_once(
         self, wired: ChatProvider, upstream: Upstream, question: ChatRequest
@@ -201,7 +207,7 @@ async def _first_text(stream: AsyncGenerator[ChatChunk]) -> ChatChunk:
 
 
 async def _cancelled_after(event: asyncio.Event, task: asyncio.Task[object]) -> None:
-    async with asyncio.timeout(READ_TIMEOUT):
+    async with asyncio.timeout(SOON):
         await event.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -52,6 +52,7 @@ class FailureTests:
             await collect(provider, question)
         assert caught.value.retryable is error.retryable
         assert upstream.open_streams == 0
+        assert len(upstream.requests) == 1, "trying again is the kernel's affair"
 
     async def test_retry_after_in_seconds(
         self, provider: ChatProvider, upstream: Upstream, question: ChatRequest
@@ -141,7 +142,8 @@ class FailureTests:
     ) -> None:
         bad = upstream.wire.frame(nonsense)
         upstream.will_answer(
-            Answer(text=("one", "two", "three")), spoil=lambda frames: (*frames[:2], bad)
+            Answer(text=("one", "two", "three")),
+            spoil=lambda frames: (*frames[:2], bad, *frames[2:]),
         )
         chunks, error = await _failing(provider, question)
         assert isinstance(error, errors.UpstreamProtocolError)
