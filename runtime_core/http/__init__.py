@@ -1,26 +1,48 @@
 """The HTTP server: one module a resource.
 
 What is exported here is public: plugin routes stream, fail and answer with it.  Handlers get the
-kernel's rooms by parameter name, annotated ``NamedDependency[...]``.
+kernel's rooms by parameter name, annotated ``NamedDependency[...]``: ``settings``, ``runner``,
+``chains``, ``sessions``, ``models``, ``toolbox``, ``plugins``, ``metrics``, ``tenant_id`` and
+``page``.  A parameter ``data`` is the body, JSON or YAML, decoded into its annotated type.
 """
 
+from runtime_core.http.answers import answer
+from runtime_core.http.auth import Authenticator, Principal, check_bind
+from runtime_core.http.build import Api, build, check_routes
 from runtime_core.http.context import request_id
 from runtime_core.http.disconnect import ClientDisconnected, disconnected, until_disconnected
 from runtime_core.http.errors import RunFailed, describe, envelope, error_headers
 from runtime_core.http.feed import Feed
+from runtime_core.http.metrics import Metrics
+from runtime_core.http.pagination import PageQuery, listing
+from runtime_core.http.routes import kernel_routes
+from runtime_core.http.runs import new_run_id, run_headers
 from runtime_core.http.sse import EventStream, error_frame, sse_frame
 
 __all__ = (
+    "Api",
+    "Authenticator",
     "ClientDisconnected",
     "EventStream",
     "Feed",
+    "Metrics",
+    "PageQuery",
+    "Principal",
     "RunFailed",
+    "answer",
+    "build",
+    "check_bind",
+    "check_routes",
     "describe",
     "disconnected",
     "envelope",
     "error_frame",
     "error_headers",
+    "kernel_routes",
+    "listing",
+    "new_run_id",
     "request_id",
+    "run_headers",
     "sse_frame",
     "until_disconnected",
 )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from litestar import Response
-from litestar.exceptions import HTTPException, MethodNotAllowedException, ValidationException
+from litestar.exceptions import HTTPException, ValidationException
 
 from runtime_core import errors
 from runtime_core.http.context import request_id
@@ -20,17 +20,15 @@ from runtime_core.http.disconnect import ClientDisconnected
 from runtime_core.http.wire.runs import step_wire
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from litestar import Request
 
     from runtime_core.types import Step
 
-__all__ = ("RunFailed", "answer_error", "describe", "envelope", "error_headers", "media_type")
+__all__ = ("RunFailed", "WrongMethod", "answer_error", "describe", "envelope", "error_headers")
 
 _log = logging.getLogger("runtime.http")
-
-media_type = "application/json"
 
 _BY_STATUS: Mapping[int, type[errors.RuntimeCoreError]] = {
     400: errors.InvalidRequest,
@@ -58,6 +56,15 @@ class RunFailed(Exception):
         self.cause = cause
         self.run_id = run_id
         self.steps = tuple(steps)
+
+
+class WrongMethod(errors.MethodNotAllowed):
+    """The path answers other methods, those in ``allow``."""
+
+    def __init__(self, methods: Iterable[str]) -> None:
+        methods = set(methods)
+        self.allow = ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
+        super().__init__(f"this path answers {self.allow or 'no method'} only")
 
 
 def describe(exc: BaseException) -> errors.RuntimeCoreError:
@@ -89,6 +96,8 @@ def error_headers(error: errors.RuntimeCoreError) -> dict[str, str]:
     headers: dict[str, str] = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    if isinstance(error, WrongMethod):
+        headers["Allow"] = error.allow
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return headers
@@ -97,30 +106,24 @@ def error_headers(error: errors.RuntimeCoreError) -> dict[str, str]:
 def answer_error(request: Request[Any, Any, Any], exc: Exception) -> Response[bytes]:
     """Answer any exception a handler lets through."""
     if isinstance(exc, ClientDisconnected):
-        return Response(b"", status_code=499, media_type=media_type)
+        return Response(b"", status_code=499)
     error = describe(exc)
     headers = error_headers(error)
     beside: dict[str, object] = {}
     if isinstance(exc, RunFailed):
         beside = {"runId": exc.run_id, "state": [step_wire(step) for step in exc.steps]}
         headers["X-Run-ID"] = exc.run_id
-    if isinstance(exc, MethodNotAllowedException) and exc.headers:
-        headers["Allow"] = exc.headers.get("allow", "")
     return Response(
         envelope(error, **beside),
         status_code=error.status,
         headers=headers,
-        media_type=media_type,
+        media_type="application/json",
     )
 
 
 def _from_litestar(exc: HTTPException) -> errors.RuntimeCoreError:
     if isinstance(exc, ValidationException):
         return _invalid_parameters(exc)
-    if exc.status_code == 404:
-        return errors.NotFound("serverops: not found")
-    if exc.status_code == 405:
-        return errors.MethodNotAllowed("this path does not answer this method; see Allow")
     return _BY_STATUS.get(exc.status_code, errors.InvalidRequest)(exc.detail)
 
 
@@ -128,6 +131,8 @@ def _invalid_parameters(exc: ValidationException) -> errors.RuntimeCoreError:
     problems = [item for item in exc.extra or () if isinstance(item, dict)]
     if not problems:
         return errors.Unprocessable(exc.detail)
+    if problems[0].get("key") == "data":
+        return errors.InvalidRequest("the request has no body; send a JSON object")
     first = problems[0]
     text = "; ".join(
         f"{item['key']}: {item['message']}" if item.get("key") else str(item["message"])

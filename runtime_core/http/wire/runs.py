@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from msgspec import Struct, field
 
-from runtime_core.types import Step
+from runtime_core.types import (
+    Delta,
+    ModelRouted,
+    RunEvent,
+    RunFinished,
+    Step,
+    StepFinished,
+    StepStarted,
+    ToolCall,
+    ToolCallDelta,
+    ToolCalled,
+)
 
-__all__ = ("StepError", "StepWire", "step_wire")
+__all__ = ("EventWire", "StepError", "StepWire", "event_wire", "step_wire")
 
 
 class StepError(Struct, frozen=True):
@@ -47,3 +61,96 @@ def step_wire(step: Step) -> StepWire:
         output=step.output,
         input_var=step.input_var,
     )
+
+
+# -------------------------------------------------------------------------
+# Events of a live run
+# -------------------------------------------------------------------------
+
+
+class StepStartedWire(Struct, frozen=True, tag="step_started", rename="camel"):
+    """An attempt of a task begins."""
+
+    task_id: str = field(name="taskID")
+    task_handler: str
+    attempt: int
+
+
+class ModelRoutedWire(Struct, frozen=True, tag="model_routed", rename="camel"):
+    """A model call found its backend."""
+
+    task_id: str = field(name="taskID")
+    backend: str
+    provider: str
+    model: str
+    attempts: int
+
+
+class DeltaWire(Struct, frozen=True, tag="delta", rename="camel", omit_defaults=True):
+    """A piece of a model's answer; ``final`` when it can only be the run's own."""
+
+    task_id: str = field(name="taskID")
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[ToolCallDelta, ...] = ()
+    finish_reason: str | None = None
+    final: bool = False
+
+
+class ToolCallWire(Struct, frozen=True, tag="tool_call", rename="camel"):
+    """A tool was called on the model's behalf and has answered."""
+
+    task_id: str = field(name="taskID")
+    call: ToolCall
+    result: str
+    failed: bool
+
+
+class StepFinishedWire(Struct, frozen=True, tag="step_finished"):
+    """An attempt of a task ended, well or not."""
+
+    step: StepWire
+
+
+class RunFinishedWire(Struct, frozen=True, tag="run_finished", rename="camel"):
+    """The chain reached its end."""
+
+    run_id: str = field(name="runId")
+    output: Any
+    output_type: str
+
+
+EventWire = (
+    StepStartedWire
+    | ModelRoutedWire
+    | DeltaWire
+    | ToolCallWire
+    | StepFinishedWire
+    | RunFinishedWire
+)
+
+
+def event_wire(event: RunEvent, run_id: str, output: Callable[[RunFinished], Any]) -> EventWire:
+    """Return the wire form of *event*; *output* turns a run's output into JSON data."""
+    match event:
+        case Delta(task_id, chunk, final):
+            return DeltaWire(
+                task_id,
+                chunk.text,
+                chunk.reasoning,
+                chunk.tool_calls,
+                chunk.finish_reason,
+                final,
+            )
+        case StepStarted(task_id, handler, attempt):
+            return StepStartedWire(task_id, handler, attempt)
+        case ModelRouted(task_id, route):
+            return ModelRoutedWire(
+                task_id, route.backend, route.provider, route.model, route.attempts
+            )
+        case ToolCalled(task_id, call, result, failed):
+            return ToolCallWire(task_id, call, result, failed)
+        case StepFinished(step):
+            return StepFinishedWire(step_wire(step))
+        case RunFinished():
+            return RunFinishedWire(run_id, output(event), event.output_type)

@@ -1,0 +1,140 @@
+"""Routes and rooms to one ASGI application."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from litestar import Litestar
+from litestar.di import Provide
+from litestar.types import Scope
+
+from runtime_core._version import __version__
+from runtime_core.http.auth import authenticator as authenticator_of
+from runtime_core.http.context import TENANT
+from runtime_core.http.errors import answer_error
+from runtime_core.http.gate import Gate
+from runtime_core.http.injection import Injection, constant
+from runtime_core.http.metrics import MeteredRunner, Metrics
+from runtime_core.http.openapi import Document
+from runtime_core.http.pagination import provide_page
+from runtime_core.http.paths import install_paths
+from runtime_core.http.requests import ApiRequest
+from runtime_core.http.routes import kernel_routes
+from runtime_core.http.wire.documents import Version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from litestar.types import ControllerRouterHandler
+
+    from runtime_core.http.auth import Authenticator
+    from runtime_core.protocols import HealthCheck
+    from runtime_core.settings import Settings
+
+__all__ = ("Api", "build", "check_routes")
+
+#: One server, one tenancy, until tenants have servers of their own.
+_TENANCY = str(uuid.uuid5(uuid.NAMESPACE_OID, "runtime-core"))
+
+
+class Api(Litestar):
+    """The application, with the gate in front of it."""
+
+    gate: Gate
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one ASGI scope."""
+        await self.gate(scope, receive, send)
+
+
+def build(
+    settings: Settings,
+    *,
+    rooms: Mapping[str, object],
+    health_checks: Mapping[str, HealthCheck] | None = None,
+    routes: Sequence[ControllerRouterHandler] = (),
+    lifespan: Callable[[Litestar], AbstractAsyncContextManager[None]] | None = None,
+    authenticator: Authenticator | None = None,
+    metrics: Metrics | None = None,
+) -> Api:
+    """Return the server as an ASGI application.
+
+    :param rooms: what handlers ask for by parameter name: ``settings``, ``runner``, ``chains``,
+        ``sessions``, ``models``, ``toolbox``, ``plugins``; plugin routes may ask for them too,
+        and for ``tenant_id``, ``page`` and ``metrics``.
+    :param health_checks: what ``/readyz`` asks, by name.
+    :param routes: the plugins' routes; the kernel's own are added.
+    :param lifespan: entered before the first request, left after the last.
+    :param authenticator: who may ask; by default as the settings say.
+    """
+    metrics = metrics or Metrics(version=__version__)
+    given = dict(rooms)
+    if "runner" in given:
+        given["runner"] = MeteredRunner(given["runner"], metrics)  # type: ignore[arg-type]
+    handlers = (*kernel_routes(), *routes)
+    dependencies = _dependencies(given, metrics, health_checks or {})
+    dependencies["api_document"] = constant(Document(handlers, dependencies, version=__version__))
+    app = _litestar(handlers, dependencies, lifespan)
+    app.gate = Gate(
+        super(Api, app).__call__,
+        authenticator=authenticator or authenticator_of(settings),
+        metrics=metrics,
+        max_body=settings.max_body,
+        cors_origins=settings.cors_origins,
+    )
+    install_paths(app)
+    return app
+
+
+def check_routes(routes: Sequence[ControllerRouterHandler]) -> None:
+    """Raise when *routes* cannot be mounted beside the kernel's own."""
+    dependencies = _dependencies(dict.fromkeys(_ROOMS), Metrics(version=__version__), {})
+    dependencies["api_document"] = constant(None)
+    _litestar((*kernel_routes(), *routes), dependencies, None)
+
+
+_ROOMS = ("settings", "runner", "chains", "sessions", "models", "toolbox", "plugins")
+
+
+def _litestar(
+    handlers: Sequence[ControllerRouterHandler],
+    dependencies: Mapping[str, Provide],
+    lifespan: Callable[[Litestar], AbstractAsyncContextManager[None]] | None,
+) -> Api:
+    return Api(
+        handlers,
+        dependencies=dict(dependencies),
+        exception_handlers={Exception: answer_error},
+        lifespan=[lifespan] if lifespan is not None else [],
+        plugins=[Injection()],
+        request_class=ApiRequest,
+        # the gate counts bodies, answers OPTIONS, and knows its own way of logging
+        request_max_body_size=None,
+        openapi_config=None,
+        logging_config=None,
+    )
+
+
+def _dependencies(
+    rooms: Mapping[str, object], metrics: Metrics, health_checks: Mapping[str, HealthCheck]
+) -> dict[str, Provide]:
+    version = Version(
+        version=f"v{__version__}", node_instance_id=str(uuid.uuid4())[:8], tenancy=_TENANCY
+    )
+    constants = {
+        **rooms,
+        "metrics": metrics,
+        "health_checks": health_checks,
+        "server_version": version,
+    }
+    return {
+        **{name: constant(value) for name, value in constants.items()},
+        "tenant_id": Provide(_tenant_id, sync_to_thread=False),
+        "page": provide_page,
+    }
+
+
+def _tenant_id(scope: Scope) -> str:
+    return scope[TENANT]  # type: ignore[literal-required, no-any-return]

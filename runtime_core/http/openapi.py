@@ -1,0 +1,172 @@
+"""The API's description: OpenAPI 3.1 of every route, the plugins' too, made when first asked for.
+
+Litestar describes what it knows from the handlers' signatures; what is true for all of them
+(errors, keys, YAML, streams) is added here once.  A handler's ``opt`` may say more:
+``example`` (of its body), ``body`` and ``answer`` (types in the place of plain dicts),
+``streams``, ``text`` and ``empty`` (kinds of answers).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from litestar import Litestar
+from litestar.openapi import OpenAPIConfig
+from msgspec import Struct
+
+from runtime_core.http.requests import ApiRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from litestar.di import Provide
+    from litestar.handlers import HTTPRouteHandler
+    from litestar.types import ControllerRouterHandler
+
+__all__ = ("Document",)
+
+_REF = "#/components/schemas/{name}"
+_ERRORS = {
+    "400": "Malformed, or asks for something that cannot be done",
+    "401": "No key, or one that is not known here",
+    "404": "There is no such thing",
+    "422": "A field is missing or has a wrong value; param names it",
+    "500": "A fault of the server's own",
+}
+_BODY_ERRORS = {
+    "413": "The body is too large",
+    "415": "Neither JSON nor YAML",
+}
+
+
+class ErrorBody(Struct):
+    """What went wrong and what to do about it."""
+
+    message: str
+    type: str
+    code: str
+    param: str | msgspec.UnsetType = msgspec.UNSET
+    request_id: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class ErrorEnvelope(Struct):
+    """The answer to every request that fails."""
+
+    error: ErrorBody
+
+
+class Document:
+    """The description of one application's routes."""
+
+    def __init__(
+        self,
+        routes: Sequence[ControllerRouterHandler],
+        dependencies: Mapping[str, Provide],
+        *,
+        version: str,
+    ) -> None:
+        self._routes = routes
+        self._dependencies = dependencies
+        self._version = version
+        self._rendered: bytes | None = None
+
+    def render(self) -> bytes:
+        """Return the document as JSON."""
+        if self._rendered is None:
+            self._rendered = msgspec.json.encode(self._build())
+        return self._rendered
+
+    def _build(self) -> dict[str, Any]:
+        app = Litestar(
+            self._routes,
+            dependencies=dict(self._dependencies),
+            request_class=ApiRequest,
+            logging_config=None,
+            openapi_config=OpenAPIConfig(
+                title="Runtime API", version=self._version, use_handler_docstrings=True
+            ),
+        )
+        schema = app.openapi_schema.to_schema()
+        schema["info"]["description"] = (
+            "Turns language models, tools, events and small functions into workflows."
+        )
+        components = schema.setdefault("components", {})
+        components["securitySchemes"] = {
+            "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            "bearer": {"type": "http", "scheme": "bearer"},
+        }
+        schema["security"] = [{"key": []}, {"bearer": []}, {}]
+        schema["servers"] = [{"url": "."}]
+        schemas = components.setdefault("schemas", {})
+        _define(ErrorEnvelope, schemas)
+        for path, method, handler in _handlers(app):
+            operation = schema["paths"].get(path, {}).get(method)
+            if operation is not None:
+                _complete(operation, handler.opt, schemas)
+        return schema
+
+
+def _handlers(app: Litestar) -> Iterable[tuple[str, str, HTTPRouteHandler]]:
+    for route in app.routes:
+        path = re.sub(r":\w+\}", "}", route.path)
+        for handler in getattr(route, "route_handlers", ()):
+            for method in handler.http_methods:
+                yield path, method.lower(), handler
+
+
+def _complete(operation: dict[str, Any], opt: Mapping[str, Any], schemas: dict[str, Any]) -> None:
+    """Add to an operation what its signature does not say."""
+    responses = operation.setdefault("responses", {})
+    good = next((code for code in responses if code.startswith("2")), "200")
+    _describe_answer(responses.setdefault(good, {"description": "Done"}), opt, schemas)
+    failures = dict(_ERRORS)
+    if (body := operation.get("requestBody")) is not None:
+        _describe_body(body, opt, schemas)
+        failures |= _BODY_ERRORS
+    for code, text in failures.items():
+        # the framework's own idea of an error is not what is answered here
+        responses[code] = {
+            "description": text,
+            "content": {"application/json": {"schema": _define(ErrorEnvelope, schemas)}},
+        }
+
+
+def _describe_body(body: dict[str, Any], opt: Mapping[str, Any], schemas: dict[str, Any]) -> None:
+    content = body["content"].get("application/json")
+    if content is None:
+        return
+    if "body" in opt:
+        content["schema"] = _define(opt["body"], schemas)
+    if "example" in opt:
+        content["example"] = opt["example"]
+    body["content"] = {"application/json": content, "application/yaml": content}
+
+
+def _describe_answer(
+    response: dict[str, Any], opt: Mapping[str, Any], schemas: dict[str, Any]
+) -> None:
+    content: dict[str, Any] = response.setdefault("content", {})
+    if opt.get("empty"):
+        del response["content"]
+        return
+    if opt.get("text"):
+        response["content"] = {"text/plain": {"schema": {"type": "string"}}}
+        return
+    if "answer" in opt:
+        content["application/json"] = {"schema": _define(opt["answer"], schemas)}
+    if opt.get("streams"):
+        content["text/event-stream"] = {"schema": {"type": "string"}}
+    response.setdefault("headers", {})["X-Request-ID"] = {
+        "description": "The request's id, as in the server's log",
+        "schema": {"type": "string"},
+    }
+
+
+def _define(kind: Any, schemas: dict[str, Any]) -> dict[str, Any]:
+    """Put a type's schema among *schemas*, and return the reference to it."""
+    (schema,), components = msgspec.json.schema_components([kind], ref_template=_REF)
+    for name, component in components.items():
+        schemas.setdefault(name, component)
+    return schema

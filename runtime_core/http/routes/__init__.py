@@ -1,0 +1,24 @@
+"""The kernel's own routes, one module a resource."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runtime_core.http.routes.chat import CHAT
+from runtime_core.http.routes.documents import DOCUMENTS
+from runtime_core.http.routes.embed import EMBED
+from runtime_core.http.routes.execute import EXECUTE
+from runtime_core.http.routes.supported import SUPPORTED
+from runtime_core.http.routes.taskchains import TASK_CHAINS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from litestar.handlers import HTTPRouteHandler
+
+__all__ = ("kernel_routes",)
+
+
+def kernel_routes() -> Sequence[HTTPRouteHandler]:
+    """Return the handlers of every route that needs no plugin."""
+    return (*DOCUMENTS, *EXECUTE, *EMBED, *CHAT, *SUPPORTED, *TASK_CHAINS)
