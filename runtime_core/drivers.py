@@ -33,10 +33,11 @@ def load_driver(kind: str, name: str) -> Any:
         return _Drivers(_GROUP + kind, name, on_missing_entrypoints_callback=None).driver
     # Loading a plugin: whatever its import raises, the reason belongs into one message.
     except (Exception, SystemExit) as exc:
+        others = [other for other in driver_names(kind) if other != name]
         raise DriverNotFound(
             f"{kind} driver {name!r} ({_owner(found[0])}) cannot be imported: "
             f"{type(exc).__name__}: {exc}; repair its installation, or choose another: "
-            f"{', '.join(driver_names(kind))}"
+            f"{', '.join(others) or 'there is no other'}"
         ) from exc
 
 

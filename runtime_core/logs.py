@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from runtime_core.settings import Settings
 
-__all__ = ("configure",)
+__all__ = ("configure", "drop")
 
 # Libraries whose INFO is a line for each of their own steps.
 _TALKATIVE = ("aiosqlite", "alembic", "asyncio", "httpcore", "httpx", "sqlalchemy", "uvicorn")
@@ -44,6 +44,11 @@ def configure(settings: Settings, request_id: Callable[[], str] = lambda: "") ->
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
     logging.captureWarnings(True)
+
+
+def drop() -> None:
+    """Send log records nowhere."""
+    logging.getLogger().addHandler(logging.NullHandler())
 
 
 class TextLines(logging.Formatter):

@@ -14,24 +14,34 @@ if TYPE_CHECKING:
 
     from runtime_core.settings import Settings
 
-__all__ = ("fail", "read_settings", "startup_errors")
+__all__ = ("fail", "load_settings", "read_settings", "startup_errors")
 
 #: Exit codes: what was asked cannot be done; what was given is wrong.
 FAILED, MISUSED = 1, 2
 
 
-def read_settings(**flags: object) -> Settings:
-    """Read the settings and set up the logs; a wrong setting ends the process with code 2.
+def read_settings(*, quiet: bool = False, **flags: object) -> Settings:
+    """Do as `load_settings`, but a wrong setting ends the process with its message and code 2."""
+    with startup_errors():
+        return load_settings(quiet=quiet, **flags)
 
+
+def load_settings(*, quiet: bool = False, **flags: object) -> Settings:
+    """Read the settings and set up the logs.
+
+    :param quiet: drop the logs, for a command that reports what they would say.
     :param flags: values from the command line, by field name; None is not given.
+    :raises SettingsError: a value is wrong.
     """
     # Imported here so that a command's --help does without pydantic.
     from runtime_core import logs
     from runtime_core.settings import Settings
 
-    with startup_errors():
-        settings = Settings.load(flags=flags)
-    logs.configure(settings, _request_id)
+    settings = Settings.load(flags=flags)
+    if quiet:
+        logs.drop()
+    else:
+        logs.configure(settings, _request_id)
     return settings
 
 

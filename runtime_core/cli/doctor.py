@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from runtime_core.cli.common import FAILED, read_settings
+from runtime_core.cli.common import FAILED, load_settings
 from runtime_core.cli.serve import check_port
-from runtime_core.errors import RuntimeCoreError, StartupError
+from runtime_core.errors import RuntimeCoreError, SettingsError, StartupError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
     from runtime_core.app import Kernel
     from runtime_core.plugins import Plugins
@@ -50,17 +50,28 @@ def doctor() -> None:
 
     The exit code is 1 when something would keep the server from doing its work.
     """
-    _show([_python()])
-    settings = read_settings(strict=False)
-    findings = [*_settings(settings), *_port(settings), *_disk(settings)]
-    _show(findings)
-    more = _rooms(settings)
-    _show(more)
-    failed = sum(finding.level == "fail" for finding in (*findings, *more))
+    failed = 0
+    for findings in _checks():
+        failed += sum(finding.level == "fail" for finding in findings)
+        _show(findings)
     if failed:
         click.echo(f"{failed} {'thing needs' if failed == 1 else 'things need'} repair")
         raise SystemExit(FAILED)
     click.echo("ready: runtime serve")
+
+
+def _checks() -> Iterator[list[Finding]]:
+    """Check one thing after the other, so that each line is there as soon as it is known."""
+    yield [_python()]
+    try:
+        settings = load_settings(quiet=True, strict=False)
+    except SettingsError as exc:
+        yield [Finding("fail", "settings", exc.message)]
+        return
+    yield _settings(settings)
+    yield _port(settings)
+    yield _disk(settings)
+    yield from _rooms(settings)
 
 
 def _show(findings: Iterable[Finding]) -> None:
@@ -146,17 +157,18 @@ def _data_directory(settings: Settings) -> Path:
     return (Path.cwd() / rest).parent
 
 
-def _rooms(settings: Settings) -> list[Finding]:
+def _rooms(settings: Settings) -> Iterator[list[Finding]]:
     """Build the server as a start would, without starting it, and try each of its parts."""
     from runtime_core.app import compose, load_plugins
 
     plugins = load_plugins(settings)
-    findings = _plugins(plugins)
+    yield _plugins(plugins)
     try:
         kernel = compose(settings, plugins)
     except StartupError as exc:
-        return [*findings, Finding("fail", "start", exc.message)]
-    return [*findings, *asyncio.run(_try(kernel))]
+        yield [Finding("fail", "start", exc.message)]
+        return
+    yield asyncio.run(_try(kernel))
 
 
 def _plugins(plugins: Plugins) -> list[Finding]:

@@ -22,7 +22,7 @@ __all__ = ("plugins",)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, as GET /plugins answers.")
 def plugins(*, hooks: bool, as_json: bool) -> None:
     """List the installed plugins; the exit code is 1 when one is quarantined."""
-    settings = read_settings(strict=False)
+    settings = read_settings(quiet=True, strict=False)
     from runtime_core.app import load_plugins
 
     with startup_errors():

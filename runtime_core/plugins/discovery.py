@@ -121,8 +121,9 @@ def _mentions_group(distribution: Distribution) -> bool:
 def _field(distribution: Distribution, name: str) -> str:
     """Return a field of the metadata, "" without it."""
     try:
+        # The protocol has no get() before Python 3.12, and [] warns about what is missing.
         metadata = distribution.metadata
-        return metadata.get(name, "")
+        return metadata[name] if name in metadata else ""  # noqa: SIM401
     except _DAMAGED:
         return ""
 
