@@ -19,6 +19,8 @@ from runtime_openai_wire.failures import failure
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import httpx
+
 __all__ = ("WireModel", "decode_embeddings", "decode_models")
 
 _T = TypeVar("_T")
@@ -64,9 +66,12 @@ _decode_models: msgspec.json.Decoder[_Models | list[WireModel]] = msgspec.json.D
 _decode_vectors = msgspec.json.Decoder(_Vectors)
 
 
-def decode_models(name: str, body: bytes | msgspec.Raw) -> Sequence[WireModel]:
+def decode_models(
+    name: str, body: bytes | msgspec.Raw, *, request: httpx.Request | None = None
+) -> Sequence[WireModel]:
     """Return the models in the answer *body* of the server called *name*; a bare list is read too.
 
+    :param request: what was asked; its credentials are kept out of messages.
     :raises UpstreamError: the answer is an error.
     :raises UpstreamProtocolError: the answer is no list of models.
     """
@@ -74,26 +79,30 @@ def decode_models(name: str, body: bytes | msgspec.Raw) -> Sequence[WireModel]:
     if isinstance(answer, list):
         return answer
     if answer.error is not None:
-        raise failure(name, answer.error)
+        raise failure(name, answer.error, request)
     if answer.data is None:
         raise UpstreamProtocolError(f"{name} sent a list of models without 'data'")
     return answer.data
 
 
-def decode_embeddings(name: str, body: bytes | msgspec.Raw, count: int) -> Embeddings:
+def decode_embeddings(
+    name: str, body: bytes | msgspec.Raw, count: int, *, request: httpx.Request | None = None
+) -> Embeddings:
     """Return the *count* vectors in the answer *body* of the server called *name*.
 
     Vectors may be lists of numbers or base64 of little-endian 32-bit floats, in any order.
 
+    :param request: what was asked; its credentials are kept out of messages.
     :raises UpstreamError: the answer is an error.
     :raises UpstreamProtocolError: the answer is not one vector for each text.
     """
     answer = _decoded(_decode_vectors, name, body)
     if answer.error is not None:
-        raise failure(name, answer.error)
-    rows = _in_order(answer.data or [])
-    if len(rows) != count or len({row.index for row in rows} - {None}) not in (0, count):
+        raise failure(name, answer.error, request)
+    rows = answer.data or []
+    if len(rows) != count or not _numbered(rows):
         raise UpstreamProtocolError(f"{name} sent {len(rows)} vectors for {count} texts")
+    rows.sort(key=lambda row: row.index or 0)
     usage = Usage(answer.usage.prompt_tokens or 0) if answer.usage is not None else None
     return Embeddings([_vector(name, row.embedding) for row in rows], answer.model or "", usage)
 
@@ -103,10 +112,10 @@ def _decoded(decoder: msgspec.json.Decoder[_T], name: str, body: bytes | msgspec
         return decoder.decode(body)
 
 
-def _in_order(rows: list[_Vector]) -> list[_Vector]:
-    if any(row.index is None for row in rows):
-        return rows
-    return sorted(rows, key=lambda row: row.index or 0)
+def _numbered(rows: list[_Vector]) -> bool:
+    """Tell whether the rows are numbered from 0 up in any order, or not at all."""
+    indices = [row.index for row in rows]
+    return set(indices) == set(range(len(rows))) or not any(index is not None for index in indices)
 
 
 def _vector(name: str, embedding: list[float] | str) -> list[float]:

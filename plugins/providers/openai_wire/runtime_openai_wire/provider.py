@@ -103,10 +103,12 @@ class OpenAIWireProvider:
         self._chat = endpoint(dialect.chat_path)
         self._embeddings = endpoint(dialect.embeddings_path)
         self._models = endpoint(dialect.models_path)
+        # errors in the bodies of answers may quote the key: it is recognised by this
+        self._asked = httpx.Request("POST", "http://upstream", headers=headers)
 
     async def models(self) -> Sequence[ModelInfo]:
         """List the server's models."""
-        listed = decode_models(self._name, await self._models.get(msgspec.Raw))
+        listed = decode_models(self._name, await self._models.get(msgspec.Raw), request=self._asked)
         return [self._dialect.describe(model) for model in listed]
 
     async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
@@ -121,8 +123,13 @@ class OpenAIWireProvider:
             include_usage=self._dialect.include_usage,
         )
         async with self._chat.stream(body) as response:
-            decoder = ChatDecoder(self._name, response.request)
-            if _is_json(response):
+            decoder = ChatDecoder(self._name, self._asked)
+            media_type = _media_type(response)
+            if media_type == "text/html":
+                raise UpstreamProtocolError(
+                    f"{self._name} answered with a web page; check the backend's base URL"
+                )
+            if media_type == "application/json":  # it does not stream, or reports an error
                 if (chunk := decoder.feed(await _whole(response))) is not None:
                     yield chunk
             else:
@@ -141,7 +148,7 @@ class OpenAIWireProvider:
             return Embeddings([], model)
         body = encode_embeddings(model, texts, extra=self._dialect.embeddings_extra)
         answer = await self._embeddings.post(body, msgspec.Raw)
-        return decode_embeddings(self._name, answer, len(texts))
+        return decode_embeddings(self._name, answer, len(texts), request=self._asked)
 
     async def aclose(self) -> None:
         """Let go of nothing: the client is the kernel's."""
@@ -152,10 +159,9 @@ def _url(base_url: str, path: str, dialect: Dialect) -> str:
     return f"{url}?{urlencode(dialect.query)}" if dialect.query else url
 
 
-def _is_json(response: httpx.Response) -> bool:
-    """Tell whether the server does not stream, or reports an error with status 200."""
+def _media_type(response: httpx.Response) -> str:
     media_type: str = response.headers.get("content-type", "")
-    return media_type.partition(";")[0].strip().lower() == "application/json"
+    return media_type.partition(";")[0].strip().lower()
 
 
 async def _read_to_end(events: AsyncGenerator[bytes, None]) -> None:

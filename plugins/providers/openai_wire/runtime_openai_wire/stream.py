@@ -13,8 +13,6 @@ from runtime_core.types import ChatChunk, ToolCallDelta, Usage
 from runtime_openai_wire.failures import failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import httpx
 
     from runtime_core.types import FinishReason
@@ -138,12 +136,6 @@ class ChatDecoder:
         if self._calls is not None and finish == "stop":
             finish = "tool_calls"  # what some servers say when they were told which tool to call
         return ChatChunk(finish_reason=finish, usage=self._usage)
-
-    def whole(self, body: bytes) -> Iterator[ChatChunk]:
-        """Yield the chunks of a completion that came in one piece; errors as `feed` and `end`."""
-        if (chunk := self.feed(body)) is not None:
-            yield chunk
-        yield self.end()
 
     def _choice(self, choice: _Choice) -> ChatChunk | None:
         if choice.finish_reason:
