@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 from litestar import Response
@@ -12,19 +12,48 @@ if TYPE_CHECKING:
 
     from litestar.types import Receive, Scope, Send
 
-__all__ = ("Empty", "answer")
+__all__ = ("Answer", "Empty", "answer")
+
+T = TypeVar("T")
 
 
 def answer(
     content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
-) -> Response[Any]:
+) -> Answer[Any]:
     """Answer with *content* as JSON; a string becomes a JSON string."""
-    return Response(
-        msgspec.json.encode(content),
-        status_code=status,
-        headers=headers,
-        media_type="application/json",
-    )
+    return Answer(msgspec.json.encode(content), status, headers)
+
+
+class Answer(Response[T]):
+    """A body that is already JSON, sent as it is: nothing is left to render or to look up."""
+
+    __slots__ = ("_body",)
+
+    def __init__(
+        self, body: bytes, status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(cast("T", body), status_code=status, headers=headers)
+        self._body = body
+
+    def to_asgi_response(self, *args: Any, **kwargs: Any) -> Any:
+        """Return itself."""
+        return self
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(self._body)),
+        ]
+        headers += [(k.lower().encode(), v.encode("latin-1")) for k, v in self.headers.items()]
+        await send(
+            {
+                "type": "http.response.start",
+                "status": self.status_code or 200,
+                "headers": headers,
+            }
+        )
+        await send({"type": "http.response.body", "body": self._body, "more_body": False})
 
 
 class Empty(Response[bytes]):

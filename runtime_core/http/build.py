@@ -83,6 +83,7 @@ def build(
         metrics=metrics,
         max_body=settings.max_body,
         cors_origins=settings.cors_origins,
+        structured=settings.log_format == "json",
     )
     install_paths(app)
     return app
