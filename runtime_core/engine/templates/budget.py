@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from jinja2 import Undefined
+
 from runtime_core.errors import TemplateFailed
 
 __all__ = ("MAX_TEXT", "Budget")
 
 #: Steps (about one node of the template, executed once) of one rendering.
-MAX_STEPS = 1_000_000
+MAX_STEPS = 500_000
 #: Characters of one rendering, and of any text made on the way.
 MAX_TEXT = 16 * 1024 * 1024
 #: Processor time of one rendering, in seconds: the backstop behind the other two.
@@ -91,6 +93,8 @@ class Budget:
             self.charge(nodes)
         if isinstance(data, str):
             return nodes, characters + len(data)
+        if isinstance(data, Undefined):
+            raise TemplateFailed(data._undefined_message)
         if isinstance(data, dict):
             characters += sum(map(len, data))
             data = data.values()

@@ -81,8 +81,8 @@ def translate_pipeline(source: str, scope: Scope, line: int) -> str:
 
 
 def _tokens(source: str, line: int) -> list[_Token]:
-    tokens, position = [], 0
-    source = source.rstrip()
+    tokens: list[_Token] = []
+    position, source = 0, source.rstrip()
     while position < len(source):
         found = _TOKEN.match(source, position)
         if found is None or found.lastgroup is None:

@@ -5,6 +5,7 @@ A template never touches a Python attribute: what it can name is listed here.
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from jinja2 import StrictUndefined, Undefined
@@ -37,23 +38,10 @@ class MissingVariable(StrictUndefined):
     __slots__ = ()
 
 
-class MissingField(StrictUndefined):
+class MissingField(Undefined):
     """A field that an object does not have: false and empty where asked, an error as text."""
 
     __slots__ = ()
-    __hash__ = Undefined.__hash__
-
-    def __bool__(self) -> bool:
-        return False
-
-    def __len__(self) -> int:
-        return 0
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, MissingField)
-
-    def __ne__(self, other: object) -> bool:
-        return not isinstance(other, MissingField)
 
 
 class Cell:
@@ -91,14 +79,13 @@ def field(data: object, name: str) -> Any:
             return data[name]
         known = ", ".join(map(str, list(data)[:20])) or "none"
         return MissingField(hint=f"the object has no field {name!r}; there are: {known}")
-    fields = _FIELDS.get(type(data))
-    if fields is not None:
-        read = fields.get(name.replace("_", "").lower())
+    readers = _READERS.get(type(data))
+    if readers is not None:
+        read = readers.get(_normal(name))
         if read is not None:
             return read(data)
-        return MissingField(
-            hint=f"{kind(data)} has no field {name!r}; there are: {', '.join(fields)}"
-        )
+        known = ", ".join(_FIELDS[type(data)])
+        return MissingField(hint=f"{kind(data)} has no field {name!r}; there are: {known}")
     if isinstance(data, Cell) and name == "value":
         return data.value
     if isinstance(data, Undefined):
@@ -146,42 +133,42 @@ def _fail_undefined(data: Undefined) -> NoReturn:
     raise TemplateFailed(data._undefined_message)
 
 
-def _attribute(name: str) -> Callable[[Any], Any]:
-    return lambda data: getattr(data, name)
+def _normal(name: str) -> str:
+    """Write wire names (``tool_call_id``) and Go's (``ToolCallID``) alike."""
+    return name.replace("_", "").lower()
 
 
-def _attributes(**names: str) -> dict[str, Callable[[Any], Any]]:
-    return {name: _attribute(attribute) for name, attribute in names.items()}
+def _attributes(*names: str, **renamed: str) -> dict[str, Callable[[Any], Any]]:
+    named = {**{name: name for name in names}, **renamed}
+    return {name: operator.attrgetter(attribute) for name, attribute in named.items()}
 
 
-#: By type: the field's name, lower-case and without ``_``, to its reader.
+#: By type: the field's name on the wire, and its reader.
 _FIELDS: dict[type, dict[str, Callable[[Any], Any]]] = {
     ChatHistory: _attributes(
-        messages="messages", model="model", inputtokens="input_tokens", outputtokens="output_tokens"
+        "messages", "model", inputTokens="input_tokens", outputTokens="output_tokens"
     ),
     Message: {
-        **_attributes(role="role", calltools="tool_calls", toolcalls="tool_calls"),
-        **_attributes(id="id", timestamp="timestamp"),
+        **_attributes("role", "id", "timestamp", "tool_calls", callTools="tool_calls"),
         "content": text_of,
-        "toolcallid": lambda message: message.tool_call_id or "",
+        "tool_call_id": lambda message: message.tool_call_id or "",
         "name": lambda message: message.name or "",
     },
-    ToolCall: _attributes(id="id", type="type", function="function"),
-    FunctionCall: _attributes(name="name", arguments="arguments"),
-    Tool: _attributes(name="name", description="description", parameters="parameters"),
+    ToolCall: _attributes("id", "type", "function"),
+    FunctionCall: _attributes("name", "arguments"),
+    Tool: _attributes("name", "description", "parameters"),
     ChatRequest: _attributes(
-        **{"model": "model", "messages": "messages", "tools": "tools", "stop": "stop"},
-        **{"temperature": "temperature", "topp": "top_p", "maxtokens": "max_tokens"},
+        *("model", "messages", "tools", "stop", "seed", "temperature", "top_p", "max_tokens")
     ),
     ChatCompletion: {
-        **_attributes(id="id", created="created", model="model", usage="usage"),
+        **_attributes("id", "created", "model", "usage"),
         "choices": lambda completion: completion_to_wire(completion)["choices"],
     },
-    Usage: _attributes(
-        prompttokens="prompt_tokens",
-        completiontokens="completion_tokens",
-        totaltokens="total_tokens",
-    ),
+    Usage: _attributes("prompt_tokens", "completion_tokens", "total_tokens"),
+}
+_READERS = {
+    kind_of_data: {_normal(name): read for name, read in fields.items()}
+    for kind_of_data, fields in _FIELDS.items()
 }
 
 _KINDS: dict[type, str] = {

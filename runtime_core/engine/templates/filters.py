@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 __all__ = ("FILTERS", "TESTS", "as_list", "concat", "iterate", "method", "repeat")
 
 #: Jinja's own, on a value's text.
-_ON_TEXT = ("capitalize", "lower", "title", "trim", "truncate", "upper", "wordcount")
+_ON_TEXT = ("capitalize", "lower", "trim", "truncate", "upper")
+#: Jinja's own, on a value's text, word by word.
+_ON_WORDS = ("title", "wordcount")
 #: Jinja's own, on lists and objects; what they return lazily is made a list.
 _ON_LISTS = (
     *("dictsort", "first", "groupby", "items", "last", "map", "max", "min", "reject", "rejectattr"),
@@ -94,6 +96,12 @@ def _charged(budget: Budget, value: Any) -> Any:
 def _text(budget: Budget, value: Any) -> str:
     made = text(value)
     budget.charge_for(made)
+    return made
+
+
+def _words(budget: Budget, value: Any) -> str:
+    made = text(value)
+    budget.charge(1 + len(made) // 8)
     return made
 
 
@@ -173,7 +181,8 @@ def join_texts(budget: Budget, values: Any, separator: Any = "") -> str:
     budget.charge(1 + len(elements))
     parts = [text(element) for element in elements]
     budget.text(sum(map(len, parts)) + len(separator) * len(parts))
-    return separator.join(parts)
+    joined: str = separator.join(parts)
+    return joined
 
 
 @pass_context
@@ -292,6 +301,7 @@ def _assign(context: RenderContext, cell: Any, value: Any) -> str:
 
 FILTERS: dict[str, Function] = {
     **{name: _wrapped(jinja_filters.FILTERS[name], _text) for name in _ON_TEXT},
+    **{name: _wrapped(jinja_filters.FILTERS[name], _words) for name in _ON_WORDS},
     **{name: _wrapped(jinja_filters.FILTERS[name], _elements) for name in _ON_LISTS},
     **{name: _wrapped(jinja_filters.FILTERS[name], _charged) for name in _ON_VALUES},
     **GO_FILTERS,
@@ -318,7 +328,8 @@ FILTERS: dict[str, Function] = {
     "go_iterate": iterate,
 }
 
-TESTS: dict[str, Function] = {name: _wrapped(jinja_tests.TESTS[name], _charged) for name in _TESTS}
+_JINJA_TESTS: Mapping[str, Any] = jinja_tests.TESTS
+TESTS: dict[str, Function] = {name: _wrapped(_JINJA_TESTS[name], _charged) for name in _TESTS}
 
 # -------------------------------------------------------------------------
 # Methods

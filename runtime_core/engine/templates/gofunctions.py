@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from runtime_core.engine.templates.sandbox import RenderContext
 
-__all__ = ("GO_FILTERS", "ordered")
+__all__ = ("GO_FILTERS",)
 
 
 @pass_context
@@ -47,26 +47,22 @@ def _comparing(name: str, compare: Callable[[Any, Any], bool]) -> Callable[..., 
     @pass_context
     def call(context: RenderContext, value: Any, other: Any) -> bool:
         context.budget.charge_for(other)
-        return ordered(name, value, other) and compare(value, other)
+        _check_order(name, value, other)
+        return compare(value, other)
 
     return call
 
 
-def ordered(name: str, one: Any, other: Any) -> bool:
-    """Say that two values have an order: two numbers, or two strings.
-
-    :raises TemplateFailed: they have none.
-    """
+def _check_order(name: str, one: Any, other: Any) -> None:
+    if isinstance(one, str) and isinstance(other, str):
+        return
     for side in (one, other):
         if isinstance(side, Undefined):
             text(side)
-    if all(isinstance(side, str) for side in (one, other)):
-        return True
-    if all(isinstance(side, (int, float)) and not isinstance(side, bool) for side in (one, other)):
-        return True
-    raise TemplateFailed(
-        f"{name} compares two numbers or two strings, not {kind(one)} and {kind(other)}"
-    )
+        if isinstance(side, bool) or not isinstance(side, (int, float)):
+            raise TemplateFailed(
+                f"{name} compares two numbers or two strings, not {kind(one)} and {kind(other)}"
+            )
 
 
 @pass_context

@@ -6,15 +6,15 @@ refused, and whatever can loop or grow is wrapped so that it is charged to the r
 
 from __future__ import annotations
 
+import math
 import operator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from jinja2 import TemplateSyntaxError, Undefined, nodes, pass_context
 from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
-from runtime_core.engine.templates.budget import Budget
 from runtime_core.engine.templates.expressions import ROOT, VARIABLES
 from runtime_core.engine.templates.fields import MissingField, field, item, kind, text, variable
 from runtime_core.engine.templates.filters import FILTERS, TESTS, method, repeat
@@ -25,6 +25,7 @@ from runtime_core.errors import TemplateFailed
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from runtime_core.engine.templates.budget import Budget
     from runtime_core.types import Value
 
 __all__ = ("RenderContext", "Root", "SandboxEnvironment", "guard")
@@ -142,6 +143,9 @@ class SandboxEnvironment(ImmutableSandboxedEnvironment):
             text(__obj)
         if not isinstance(__obj, Function):
             raise TemplateFailed(f"the template calls {kind(__obj)}, which is no function")
+        # Jinja hands these to macros, which templates do not have
+        kwargs.pop("_loop_vars", None)
+        kwargs.pop("_block_vars", None)
         budget: Budget = __context.budget  # type: ignore[attr-defined]
         return __obj.call(budget, *args, **kwargs)
 
@@ -182,24 +186,33 @@ _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
 
 def _binary(budget: Budget, symbol: str, left: Any, right: Any) -> Any:
     budget.charge(1)
-    for side in (left, right):
-        if isinstance(side, Undefined):
-            text(side)
     if isinstance(left, (int, float)) and isinstance(right, (int, float)):
         if symbol == "**":
             return _power(budget, left, right)
         return budget.number(_ARITHMETIC[symbol](left, right))
-    if isinstance(left, str):
-        if symbol == "%":
-            return printf(left, right if isinstance(right, tuple) else (right,), budget)
-        if symbol == "*" and isinstance(right, int):
-            return repeat(budget, left, right)
-        if symbol == "+" and isinstance(right, str):
-            budget.text(len(left) + len(right))
-            return left + right
+    if isinstance(left, str) and (symbol == "%" or isinstance(right, (str, int))):
+        return _binary_on_text(budget, symbol, left, right)
     if symbol == "+" and isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
         budget.charge(len(left) + len(right))
         return budget.built([*left, *right])
+    return _refuse(symbol, left, right)
+
+
+def _binary_on_text(budget: Budget, symbol: str, left: str, right: Any) -> str:
+    if symbol == "%":
+        return printf(left, right if isinstance(right, tuple) else (right,), budget)
+    if symbol == "*" and isinstance(right, int):
+        return repeat(budget, left, right)
+    if symbol == "+" and isinstance(right, str):
+        budget.text(len(left) + len(right))
+        return left + right
+    return _refuse(symbol, left, right)
+
+
+def _refuse(symbol: str, left: Any, right: Any) -> NoReturn:
+    for side in (left, right):
+        if isinstance(side, Undefined):
+            text(side)
     raise TemplateFailed(f"the template computes {kind(left)} {symbol} {kind(right)}")
 
 
@@ -235,7 +248,7 @@ def guard(tree: nodes.Template, environment: SandboxEnvironment) -> nodes.Templa
     return guarded
 
 
-def _filtered(name: str, node: nodes.Expr, *arguments: nodes.Expr) -> nodes.Filter:
+def _filtered(name: str, node: Any, *arguments: nodes.Expr) -> nodes.Filter:
     return nodes.Filter(node, name, list(arguments), [], None, None, lineno=node.lineno)
 
 
@@ -249,6 +262,11 @@ class _Guard(NodeTransformer):
     def visit_Name(self, node: nodes.Name) -> nodes.Node:
         if node.name in ("self", "super", "caller"):
             raise TemplateSyntaxError(f"{node.name!r} is not available in templates", node.lineno)
+        return node
+
+    def visit_Const(self, node: nodes.Const) -> nodes.Node:
+        if isinstance(node.value, float) and not math.isfinite(node.value):
+            raise TemplateSyntaxError("a number is too large", node.lineno)
         return node
 
     def visit_For(self, node: nodes.For) -> nodes.Node:
@@ -283,10 +301,10 @@ class _Guard(NodeTransformer):
         return node
 
     def visit_List(self, node: nodes.List) -> nodes.Node:
-        return _filtered("go_built", self.generic_visit(node))  # type: ignore[arg-type]
+        return _filtered("go_built", self.generic_visit(node))
 
     def visit_Dict(self, node: nodes.Dict) -> nodes.Node:
-        return _filtered("go_built", self.generic_visit(node))  # type: ignore[arg-type]
+        return _filtered("go_built", self.generic_visit(node))
 
     def visit_Tuple(self, node: nodes.Tuple) -> nodes.Node:
         self.generic_visit(node)

@@ -13,7 +13,7 @@ from runtime_core.engine.templates.translate import MACROS
 from runtime_core.errors import TemplateFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from runtime_core.types import Value
 
@@ -66,16 +66,29 @@ def render_parts(
 
 
 def used_variables(tree: nodes.Template) -> frozenset[str] | None:
-    """Return the names of the variables *tree* uses; None when that depends on its data."""
-    names = meta.find_undeclared_variables(tree) - BUILTINS
+    """Return the names of the variables *tree* needs; None when that depends on its data."""
+    names = meta.find_undeclared_variables(tree) - BUILTINS - _optional(tree)
     wholes = sum(name.name in (ROOT, VARIABLES) for name in tree.find_all(nodes.Name))
-    for node in tree.find_all((nodes.Getitem, nodes.Getattr)):
-        if isinstance(node.node, nodes.Name) and node.node.name in (ROOT, VARIABLES):
-            key = _key(node)
+    accesses: Iterator[Any] = tree.find_all((nodes.Getitem, nodes.Getattr))
+    for access in accesses:
+        if isinstance(access.node, nodes.Name) and access.node.name in (ROOT, VARIABLES):
+            key = _key(access)
             if isinstance(key, str):
                 wholes -= 1
                 names.add(key)
     return None if wholes else frozenset(names)
+
+
+def _optional(tree: nodes.Template) -> set[str]:
+    """Return the names that the template itself allows for: ``x is defined``, ``x | default``."""
+    return {
+        node.node.name
+        for node in tree.find_all((nodes.Test, nodes.Filter))
+        if node.name in _ASKING and isinstance(node.node, nodes.Name)
+    }
+
+
+_ASKING = ("defined", "undefined", "default", "d")
 
 
 def _text(
@@ -92,7 +105,7 @@ def _text(
     return data if isinstance(data, str) else text(data)
 
 
-def _part(node: nodes.Node) -> Part | None:
+def _part(node: Any) -> Part | None:
     if isinstance(node, nodes.TemplateData):
         return node.data
     if isinstance(node, nodes.Const):
@@ -108,8 +121,10 @@ def _part(node: nodes.Node) -> Part | None:
 
 
 def _path(name: nodes.Name, keys: list[str | int]) -> Path | None:
+    if name.name in (ROOT, MACROS) and not keys:
+        return None
     if name.name == ROOT:
-        return Path(str(keys.pop()), tuple(reversed(keys))) if keys else None
+        return Path(str(keys.pop()), tuple(reversed(keys)))
     if name.name in BUILTINS and name.name != MACROS:
         return None
     return Path(name.name, tuple(reversed(keys)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Template as JinjaTemplate
-from jinja2 import TemplateError, TemplateSyntaxError
+from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError
 
 from runtime_core.engine.templates.budget import MAX_TEXT, Budget
 from runtime_core.engine.templates.filters import FILTERS
@@ -25,7 +25,11 @@ __all__ = ("Template",)
 _NOTHING: Mapping[Any, Any] = {}
 _ENVIRONMENT = SandboxEnvironment()
 #: What a rendering raises when its template does not fit its data.
-_MISFITS = (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError)
+_MISFITS = (
+    *(TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError),
+    # Jinja's truncate checks its arguments so
+    AssertionError,
+)
 _UNCOMPILABLE = (RecursionError, SyntaxError, MemoryError, ValueError, OverflowError)
 
 
@@ -43,7 +47,7 @@ class Template:
     #: The macros the template uses; `render` needs a value for each.
     macros: frozenset[Macro]
     source: str
-    #: The variables the template uses, None when it may use any (``{{ vars[name] }}``).
+    #: The variables the template needs, None when it may use any (``{{ vars[name] }}``).
     variables: frozenset[str] | None
 
     _macro_keys: frozenset[str]
@@ -90,6 +94,8 @@ class Template:
             raise
         except TaskFailed as error:
             raise TemplateFailed(error.message) from error
+        except UndefinedError as error:
+            raise TemplateFailed(error.message or "a value is missing") from error
         except RecursionError as error:
             raise TemplateFailed("the template, or its data, is nested too deeply") from error
         except _MISFITS as error:

@@ -31,7 +31,7 @@ MACROS = "go__macros"
 
 #: Bounds that keep compiling quick; text between the actions does not count.
 MAX_ACTIONS = 2_000
-MAX_CODE = 65_536
+MAX_CODE = 20_000
 
 _BLOCKS = ("if", "range", "with")
 _KEYWORDS = (*_BLOCKS, "else", "end", "break", "continue", "define", "template", "block")
@@ -45,9 +45,11 @@ _GO = re.compile(
     rf"|[\"`][^|]*\|\s*(?:{'|'.join(GO_FUNCTIONS)})\b"
 )
 _TAG = re.compile(r"\{%[-+]?\s*[a-zA-Z_]")
-_RAW = re.compile(r"\{%[-+]?\s*raw\s*[-+]?%\}.*?\{%[-+]?\s*endraw\s*[-+]?%\}", re.DOTALL)
+_RAW = re.compile(r"\{%[-+]?\s*raw\s*[-+]?%\}")
+_END_RAW = re.compile(r"\{%[-+]?\s*endraw\s*[-+]?%\}")
 _OPENING = re.compile(r"\{[{%#]")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|' r"'(?:[^'\\]|\\.)*'|`[^`]*`|[{}]", re.DOTALL)
+_COMMENT = re.compile(r"\{\{(?:-\s)?\s*/\*.*?\*/\s*-?\}\}", re.DOTALL)
 _DECLARATION = re.compile(r"(\$\w+)\s*(?:,\s*(\$\w+)\s*)?(:?=)(?!=)\s*", re.ASCII)
 
 
@@ -114,27 +116,34 @@ class _Translator:
         """Handle what opens at *start* and return where it ends."""
         if opening == "{{":
             return self._action(start)
-        end = self._end_of_jinja(start, opening)
+        end = self._end_of_comment(start) if opening == "{#" else self._end_of_tag(start)
         if end is None:
             # "{%" and "{#" are ordinary text unless they open a tag or a comment
+            self._count(2)
             self._out.append(f"{{{{ {literal(opening)} }}}}")
             return start + 2
-        self._count(end - start)
         self._out.append(self._source[start:end])
         return end
 
-    def _end_of_jinja(self, start: int, opening: str) -> int | None:
-        if opening == "{#":
-            end = self._source.find("#}", start)
-            return None if end < 0 else end + 2
+    def _end_of_comment(self, start: int) -> int | None:
+        self._count(0)
+        end = self._source.find("#}", start)
+        return None if end < 0 else end + 2
+
+    def _end_of_tag(self, start: int) -> int | None:
         if not _TAG.match(self._source, start):
             return None
         if raw := _RAW.match(self._source, start):
-            return raw.end()
-        end = self._source.find("%}", start)
-        if end < 0:
+            self._count(0)
+            end = _END_RAW.search(self._source, raw.end())
+            if end is None:
+                raise TemplateSyntaxError("{% raw %} is never closed by {% endraw %}", self._line)
+            return end.end()
+        closing = self._source.find("%}", start)
+        if closing < 0:
             raise TemplateSyntaxError("{% is never closed by %}", self._line)
-        return end + 2
+        self._count(closing - start)
+        return closing + 2
 
     def _action(self, start: int) -> int:
         end = self._end_of_action(start)
@@ -155,21 +164,20 @@ class _Translator:
         return end
 
     def _end_of_action(self, start: int) -> int:
-        comment = re.compile(r"\{\{(?:-\s)?\s*/\*.*?\*/\s*(?:-)?\}\}", re.DOTALL)
-        if found := comment.match(self._source, start):
+        limit = min(start + MAX_CODE + 2, len(self._source))
+        if found := _COMMENT.match(self._source, start, limit):
             return found.end()
         position, depth = start + 2, 0
-        while True:
-            if self._source.startswith("}}", position) and depth == 0:
-                return position + 2
-            found = _QUOTED.match(self._source, position)
-            if found is None:
-                position += 1
-            else:
-                depth += {"{": 1, "}": -1}.get(found[0], 0)
-                position = found.end()
-            if position >= len(self._source) or depth < 0:
-                raise TemplateSyntaxError("{{ is never closed by }}", self._line)
+        while found := _QUOTED.search(self._source, position, limit):
+            if depth == 0 and self._source.startswith("}}", found.start()):
+                return found.start() + 2
+            depth += {"{": 1, "}": -1}.get(found[0], 0)
+            position = found.end()
+            if depth < 0:
+                break
+        if limit < len(self._source):
+            self._count(MAX_CODE + 1)
+        raise TemplateSyntaxError("{{ is never closed by }}", self._line)
 
     def _count(self, length: int) -> None:
         self._actions += 1
