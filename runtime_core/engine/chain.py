@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from runtime_core.types import Branch, Chain, ExecuteConfig, HookCall, Task, Transition
-from runtime_core.types.interchange import validation_error
+from runtime_core.types.validation import validation_error
 
 __all__ = ("decode_chain", "encode_chain")
 

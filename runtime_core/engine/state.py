@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runtime_core.engine.journal import Attempt
-    from runtime_core.engine.macros import Macro
     from runtime_core.engine.plan import Plan, PreparedTask
     from runtime_core.engine.templates import Template
     from runtime_core.errors import RuntimeCoreError
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from runtime_core.types import Branch, Chain, ChatChunk, RunRequest, Task
 
 __all__ = ("Call", "Run")
+
+_NOTHING_MORE: Mapping[str, object] = {}
 
 
 class Run:
@@ -46,7 +47,7 @@ class Run:
         self.request = request
         self.models = models
         self.tools = tools
-        self.macros: Mapping[Macro, str] = {}
+        self.macros: Mapping[str, str] = {}
         self.output = request.input
         self.following: PreparedTask | None = plan.entry
         self.steps = 0
@@ -55,12 +56,9 @@ class Run:
             "previous_output": request.input,
         }
 
-    def render(self, template: Template, extra: Mapping[str, object] | None = None) -> str:
+    def render(self, template: Template, extra: Mapping[str, object] = _NOTHING_MORE) -> str:
         """Render *template* over the variables; *extra* names win."""
-        variables: Mapping[str, object] = self.variables
-        if extra:
-            variables = {**self.variables, **extra}
-        return template.render(variables, macros=self.macros)
+        return template.render(self.variables, self.macros, extra)
 
     def input_of(self, prepared: PreparedTask) -> Value:
         """Return what the task's handler is given.

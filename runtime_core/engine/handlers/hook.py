@@ -66,6 +66,11 @@ def _rendered(call: TaskCall, value: Any) -> Any:
 
 
 def _names(result: Value) -> dict[str, Any]:
-    """Return the names an ``output_template`` has beside the variables: the result's fields."""
+    """Return the names an ``output_template`` has beside the run's variables.
+
+    These are the result's fields, and the result as a whole: ``{{.output}}``, or ``{{.}}``, which
+    templates read as the name ``vars``.
+    """
     fields = result.data if isinstance(result.data, dict) else {}
-    return {**{str(name): value for name, value in fields.items()}, "output": result}
+    named = {str(name): value for name, value in fields.items()}
+    return {**named, "output": result.data, "vars": result.data}
