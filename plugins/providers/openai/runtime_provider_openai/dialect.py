@@ -54,16 +54,22 @@ def openai_provider(config: BackendConfig, client: httpx.AsyncClient) -> OpenAIW
     """Return the provider of a backend; without a ``base_url`` that is OpenAI itself.
 
     :raises SettingsError: an option is unknown or has a wrong value.
+    :raises UpstreamUnavailable: the ``base_url`` is no URL.
     """
     try:
         options = OpenAIOptions.model_validate(config.options)
     except ValidationError as exc:
         raise SettingsError(f"backend {config.name!r} (openai): {_explain(exc)}") from exc
     base_url = config.base_url or OPENAI_URL
-    official = urlsplit(base_url).hostname == urlsplit(OPENAI_URL).hostname
-    return OpenAIWireProvider(
-        config, client, base_url=base_url, dialect=_dialect(options, official=official)
-    )
+    dialect = _dialect(options, official=_is_official(base_url))
+    return OpenAIWireProvider(config, client, base_url=base_url, dialect=dialect)
+
+
+def _is_official(base_url: str) -> bool:
+    try:
+        return urlsplit(base_url).hostname == urlsplit(OPENAI_URL).hostname
+    except ValueError:  # no URL at all, which the provider will say
+        return False
 
 
 def _dialect(options: OpenAIOptions, *, official: bool) -> Dialect:
