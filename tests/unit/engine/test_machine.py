@@ -538,8 +538,8 @@ async def test_closing_the_run_closes_the_providers_stream_at_once(bench):
 
 
 @pytest.mark.parametrize("handler", ["chat_completion", "prompt_to_string"])
-@pytest.mark.parametrize("timeout", ["", "1h"])
-async def test_cancelling_the_reader_closes_the_providers_stream(bench, handler, timeout):
+@pytest.mark.parametrize("allowed", ["", "1h"])
+async def test_cancelling_the_reader_closes_the_providers_stream(bench, handler, allowed):
     before = asyncio.all_tasks()
     waiting, forever = asyncio.Event(), asyncio.Event()
 
@@ -548,7 +548,7 @@ async def test_cancelling_the_reader_closes_the_providers_stream(bench, handler,
         await forever.wait()
 
     bench.models.answers(ChatChunk("a"), wait)
-    task = {"handler": handler, "timeout": timeout}
+    task = {"handler": handler, "timeout": allowed}
     reader = asyncio.create_task(bench.one(task, chat()))
     await waiting.wait()
     assert bench.models.open == 1
@@ -686,16 +686,20 @@ async def test_an_answer_that_nobody_saw_is_tried_again(bench):
 
 
 async def test_two_runs_of_one_chain_do_not_meet(bench):
-    gate = asyncio.Event()
-    bench.models.answers(gate.wait, ChatChunk("one"), ChatChunk(finish_reason="stop"))
+    asked, gate = asyncio.Event(), asyncio.Event()
+
+    async def wait():
+        asked.set()
+        await gate.wait()
+
+    bench.models.answers(wait, ChatChunk("one"), ChatChunk(finish_reason="stop"))
     bench.models.answers("two")
     chain = bench.chain(
         {"id": "a", "handler": "prompt_to_string"},
         {"id": "b", "handler": "noop", "prompt_template": "{{.input}} {{.a}}"},
     )
     first = asyncio.create_task(bench.run(chain, "first"))
-    while not bench.models.asked:
-        await asyncio.sleep(0)
+    await asked.wait()
     second = await bench.run(chain, "second")
     gate.set()
     assert second.output == "second two"
