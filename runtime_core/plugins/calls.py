@@ -18,7 +18,6 @@ from runtime_core._markers import PROJECT
 from runtime_core._settings_errors import explain, suggest
 from runtime_core.errors import PluginError, PluginInvalid, PluginLoadError
 from runtime_core.plugins.contracts import CHECKS
-from runtime_core.plugins.discovery import check_requirements
 from runtime_core.plugins.guard import Failed, Overdue, run_within
 from runtime_core.types import PluginContext
 
@@ -63,9 +62,6 @@ def contribution_of(
     :param check_routes: raises when the plugin's routes cannot be mounted.
     :raises PluginError: with the reason; the plugin's code may have run in part.
     """
-    if candidate.damage:
-        raise PluginLoadError(candidate.damage)
-    check_requirements(candidate)
     made = Contribution(stage=f"importing {candidate.target}")
 
     def work() -> None:

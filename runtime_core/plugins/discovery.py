@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distributions, version
+from email.parser import HeaderParser
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution, distributions
 from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -15,9 +17,10 @@ from runtime_core.errors import PluginIncompatible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from email.message import Message
     from importlib.metadata import Distribution, EntryPoint
 
-__all__ = ("Candidate", "check_requirements", "installed")
+__all__ = ("Candidate", "Requirements", "installed")
 
 GROUP = "runtime_core.plugins"
 KERNEL = "runtime-core"
@@ -49,56 +52,61 @@ def installed() -> list[Candidate]:
     """Return every installed plugin, in the order of their distributions' names."""
     seen: set[str] = set()
     found: list[Candidate] = []
-    for distribution in distributions():
-        if not _mentions_group(distribution):
+    for one in distributions():
+        if not _mentions_group(one):
             continue
-        name = _field(distribution, "Name")
+        headers = _headers(one)
+        name = canonicalize_name(headers["Name"] or "")
         # The first on the path shadows others of the same name, as it does for imports.
-        if not name or canonicalize_name(name) not in seen:
-            seen.add(canonicalize_name(name))
-            found += _candidates(distribution, name)
+        if not name or name not in seen:
+            seen.add(name)
+            found += _candidates(one, headers)
     return sorted(found, key=lambda one: (canonicalize_name(one.distribution), one.name))
 
 
-def check_requirements(candidate: Candidate) -> None:
-    """Compare the plugin's ``Requires-Dist`` with what is installed, before importing it.
+class Requirements:
+    """Compares plugins' ``Requires-Dist`` with what is installed, before they are imported.
 
-    :raises PluginIncompatible: it excludes this kernel, or something it needs is not there.
+    Looks up each installed version once, so make a new one for each start.
     """
-    for text in candidate.requires:
-        try:
-            requirement = Requirement(text)
-        except InvalidRequirement as exc:
-            raise PluginIncompatible(f"its metadata has a malformed requirement: {exc}") from exc
-        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-            _check(requirement, candidate)
 
+    def __init__(self) -> None:
+        self._version = cache(_installed_version)
 
-def _check(requirement: Requirement, candidate: Candidate) -> None:
-    if canonicalize_name(requirement.name) == KERNEL:
-        if not requirement.specifier.contains(__version__, prereleases=True):
+    def check(self, candidate: Candidate) -> None:
+        """Check what a plugin needs.
+
+        :raises PluginIncompatible: it excludes this kernel, or something it needs is not there.
+        """
+        for text in candidate.requires:
+            try:
+                requirement = Requirement(text)
+            except InvalidRequirement as exc:
+                message = f"its metadata has a malformed requirement: {exc}"
+                raise PluginIncompatible(message) from exc
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                self._check(requirement, candidate)
+
+    def _check(self, requirement: Requirement, candidate: Candidate) -> None:
+        if canonicalize_name(requirement.name) == KERNEL:
+            if not requirement.specifier.contains(__version__, prereleases=True):
+                raise PluginIncompatible(
+                    f"it needs {requirement}, this is {KERNEL} {__version__}",
+                    advice=f"install a version made for {KERNEL} {__version__}: "
+                    f"pip install --upgrade {candidate.distribution}",
+                )
+            return
+        present = self._version(requirement.name)
+        if present is None or not _satisfies(requirement, present):
+            state = f"installed is {present}" if present else "which is not installed"
             raise PluginIncompatible(
-                f"it needs {requirement}, this is {KERNEL} {__version__}",
-                advice=f"install a version made for {KERNEL} {__version__}: "
-                f"pip install --upgrade {candidate.distribution}",
+                f"it needs {requirement}, {state}", advice=f"pip install '{requirement}'"
             )
-        return
-    present = _installed_version(requirement.name)
-    if present is None:
-        raise PluginIncompatible(
-            f"it needs {requirement}, which is not installed",
-            advice=f"pip install '{requirement}'",
-        )
-    if not _satisfies(requirement, present):
-        raise PluginIncompatible(
-            f"it needs {requirement}, installed is {present}",
-            advice=f"pip install '{requirement}'",
-        )
 
 
 def _installed_version(name: str) -> str | None:
     try:
-        return version(name)
+        return _headers(distribution(name))["Version"]
     except PackageNotFoundError:
         return None
 
@@ -110,35 +118,32 @@ def _satisfies(requirement: Requirement, present: str) -> bool:
         return not requirement.specifier
 
 
-def _mentions_group(distribution: Distribution) -> bool:
+def _mentions_group(installed: Distribution) -> bool:
     """Look before parsing: most installed distributions are no plugins."""
     try:
-        return GROUP in (distribution.read_text("entry_points.txt") or "")
+        return GROUP in (installed.read_text("entry_points.txt") or "")
     except _DAMAGED:
         return False
 
 
-def _field(distribution: Distribution, name: str) -> str:
-    """Return a field of the metadata, "" without it."""
-    try:
-        # The protocol has no get() before Python 3.12, and [] warns about what is missing.
-        metadata = distribution.metadata
-        return metadata[name] if name in metadata else ""  # noqa: SIM401
-    except _DAMAGED:
-        return ""
+def _headers(installed: Distribution) -> Message:
+    """Return the metadata without its description, whose parsing would take the most time."""
+    text = installed.read_text("METADATA") or installed.read_text("PKG-INFO") or ""
+    return HeaderParser().parsestr(text, headersonly=True)
 
 
-def _candidates(distribution: Distribution, name: str) -> Iterator[Candidate]:
-    name, version = name or _UNNAMED, _field(distribution, "Version")
+def _candidates(installed: Distribution, headers: Message) -> Iterator[Candidate]:
+    name, version = headers["Name"] or _UNNAMED, headers["Version"] or "?"
     try:
-        if name == _UNNAMED or not version:
+        if name == _UNNAMED or version == "?":
             raise ValueError("it has no Name or no Version")
-        points = [point for point in distribution.entry_points if point.group == GROUP]
-        for point in points:
-            yield _candidate(point, name, version, distribution.requires or ())
+        for point in installed.entry_points:
+            if point.group == GROUP:
+                requires = headers.get_all("Requires-Dist", [])
+                yield _candidate(point, name, version, requires)
     except _DAMAGED as exc:
         damage = f"its metadata cannot be read: {type(exc).__name__}: {exc}"
-        yield Candidate(name, name, version or "?", "", object, damage=damage)
+        yield Candidate(name, name, version, "", object, damage=damage)
 
 
 def _candidate(

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Self
 from packaging.utils import canonicalize_name
 
 from runtime_core._settings_errors import suggest
-from runtime_core.errors import DuplicateName, PluginError
+from runtime_core.errors import DuplicateName, PluginError, PluginLoadError
 from runtime_core.plugins.calls import contribution_of
 from runtime_core.plugins.contracts import routes_of
-from runtime_core.plugins.discovery import Candidate, installed
+from runtime_core.plugins.discovery import Candidate, Requirements, installed
 from runtime_core.settings import Settings
 from runtime_core.types import BackendConfig, PluginReport
 
@@ -136,6 +136,7 @@ class _Registry:
     _active: list[Contribution] = field(default_factory=list)
     _plugin_names: dict[str, str] = field(default_factory=dict)
     _owners: dict[tuple[str, str], str] = field(default_factory=dict)
+    _requirements: Requirements = field(default_factory=Requirements)
 
     def add(self, candidate: Candidate) -> None:
         """Load a plugin and report what became of it."""
@@ -175,6 +176,9 @@ class _Registry:
                 advice=_way_out(candidate, self.settings, by=candidate.distribution),
             )
         self._plugin_names[candidate.name] = f"{candidate.distribution} {candidate.version}"
+        if candidate.damage:
+            raise PluginLoadError(candidate.damage)
+        self._requirements.check(candidate)
         contribution = contribution_of(candidate, self.settings, self.check_routes)
         results = {hook: contribution.results.get(hook, ()) for hook in _NAMED}
         for hook, result in results.items():
