@@ -107,6 +107,7 @@ def _server(app: App, settings: Settings) -> uvicorn.Server:
         loop="uvloop",
         http="httptools",
         lifespan="on",
+        interface="asgi3",
         log_config=None,
         access_log=False,
         server_header=False,

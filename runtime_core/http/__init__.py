@@ -16,8 +16,9 @@ from runtime_core.http.feed import Feed
 from runtime_core.http.metrics import Metrics
 from runtime_core.http.pagination import PageQuery, listing
 from runtime_core.http.routes import kernel_routes
-from runtime_core.http.runs import new_run_id, run_headers
+from runtime_core.http.runs import Finished, collect, new_run_id, run_headers
 from runtime_core.http.sse import EventStream, error_frame, sse_frame
+from runtime_core.http.wire.runs import step_wire
 
 __all__ = (
     "Api",
@@ -25,6 +26,7 @@ __all__ = (
     "ClientDisconnected",
     "EventStream",
     "Feed",
+    "Finished",
     "Metrics",
     "PageQuery",
     "Principal",
@@ -33,6 +35,7 @@ __all__ = (
     "build",
     "check_bind",
     "check_routes",
+    "collect",
     "describe",
     "disconnected",
     "envelope",
@@ -44,5 +47,6 @@ __all__ = (
     "request_id",
     "run_headers",
     "sse_frame",
+    "step_wire",
     "until_disconnected",
 )

@@ -1,0 +1,208 @@
+"""The routes: chat completions, models and embeddings, for one chain and for the whole server."""
+
+import time
+from typing import Annotated, Any
+
+from litestar import Request, Response, Router, get, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody, Parameter
+
+from runtime_core.errors import ModelNotFound
+from runtime_core.http import (
+    ClientDisconnected,
+    EventStream,
+    Feed,
+    RunFailed,
+    answer,
+    collect,
+    describe,
+    error_headers,
+    new_run_id,
+    run_headers,
+    sse_frame,
+    step_wire,
+    until_disconnected,
+)
+from runtime_core.protocols import ChainRunner, ChainStore, ModelGateway
+from runtime_core.types import Chain, RunRequest, Value, Wanted
+from runtime_core.types._wire import WireBody
+from runtime_core.types.interchange import ChatBody, completion_to_wire, read_chat_body
+from runtime_shim_openai.answers import CompletionStream, begins, completion_of
+from runtime_shim_openai.targets import CHAIN_PREFIX, chain_for, model_names
+from runtime_shim_openai.wire import (
+    EmbeddingList,
+    EmbeddingRequest,
+    Model,
+    ModelList,
+    embeddings_to_wire,
+    error_to_wire,
+    texts_of,
+)
+
+__all__ = ("routers",)
+
+StackTrace = Annotated[
+    str | None,
+    Parameter(
+        query="stackTrace",
+        description="`true` adds the run's steps to a plain answer.",
+        required=False,
+    ),
+]
+
+
+@post("/chat/completions", status_code=200)
+async def complete_with_chain(
+    request: Request[Any, Any, Any],
+    chain_id: str,
+    data: JSONBody[WireBody],
+    tenant_id: NamedDependency[str],
+    chains: NamedDependency[ChainStore],
+    runner: NamedDependency[ChainRunner],
+    stack_trace: StackTrace = None,
+) -> Response[Any]:
+    """Answer a conversation with a stored task chain, plainly or as a stream."""
+    stored = await chains.get(tenant_id, chain_id)
+    return await _complete(request, stored.chain, data, runner, tenant_id, stack_trace)
+
+
+@post("/chat/completions", status_code=200)
+async def complete_with_model(
+    request: Request[Any, Any, Any],
+    data: JSONBody[WireBody],
+    tenant_id: NamedDependency[str],
+    chains: NamedDependency[ChainStore],
+    models: NamedDependency[ModelGateway],
+    runner: NamedDependency[ChainRunner],
+    stack_trace: StackTrace = None,
+) -> Response[Any]:
+    """Answer a conversation with the model, or the chain (`chain:ID`), that is named."""
+    chain = await chain_for(data.model or "", tenant_id, chains=chains, models=models)
+    return await _complete(request, chain, data, runner, tenant_id, stack_trace)
+
+
+async def _complete(
+    request: Request[Any, Any, Any],
+    chain: Chain,
+    data: WireBody,
+    runner: ChainRunner,
+    tenant_id: str,
+    stack_trace: str | None,
+) -> Response[Any]:
+    body = read_chat_body(data)
+    run = RunRequest(
+        chain=chain,
+        input=Value(body.request, "openai_chat"),
+        run_id=new_run_id(),
+        tenant_id=tenant_id,
+    )
+    if body.stream:
+        return await _stream(runner, run, body)
+    finished = await until_disconnected(request, collect(runner, run))
+    completion = completion_to_wire(completion_of(finished.output, body.request.model))
+    if stack_trace in ("true", "True"):
+        completion["stackTrace"] = [step_wire(step) for step in finished.steps]
+    return answer(completion, headers=run_headers(run.run_id))
+
+
+async def _stream(runner: ChainRunner, run: RunRequest, body: ChatBody) -> Response[Any]:
+    """Begin to stream once there is something to say: until then an error has its status."""
+    feed = Feed(runner.run(run))
+    await feed.head(begins)
+    stream = CompletionStream(body.request.model, include_usage=body.include_usage)
+    return EventStream(
+        feed,
+        stream.encode,
+        finish=stream.finish,
+        error=lambda error: sse_frame(error_to_wire(error)),
+        headers=run_headers(run.run_id),
+    )
+
+
+@get("/models")
+async def list_models(
+    models: NamedDependency[ModelGateway],
+    chains: NamedDependency[ChainStore],
+    tenant_id: NamedDependency[str],
+) -> ModelList:
+    """List the models of all backends, and the stored chains as `chain:ID`."""
+    return await _listing(models, chains, tenant_id)
+
+
+@post("/models", status_code=200)
+async def list_models_again(
+    models: NamedDependency[ModelGateway],
+    chains: NamedDependency[ChainStore],
+    tenant_id: NamedDependency[str],
+) -> ModelList:
+    """Answer as `GET` does: some clients ask this way."""
+    return await _listing(models, chains, tenant_id)
+
+
+@get("/models/{model_id:path}")
+async def show_model(
+    model_id: str,
+    models: NamedDependency[ModelGateway],
+    chains: NamedDependency[ChainStore],
+    tenant_id: NamedDependency[str],
+) -> Model:
+    """Show one model, or the chain `chain:ID`."""
+    name = model_id.removeprefix("/")
+    await chain_for(name, tenant_id, chains=chains, models=models)
+    return Model(name, int(time.time()))
+
+
+@post("/embeddings", status_code=200)
+async def embed(
+    request: Request[Any, Any, Any],
+    data: JSONBody[EmbeddingRequest],
+    models: NamedDependency[ModelGateway],
+) -> Response[EmbeddingList]:
+    """Turn texts into vectors."""
+    texts = texts_of(data)
+    wanted = Wanted("embed", (data.model,) if data.model else ())
+    if data.model and await models.find(data.model) is None:
+        raise ModelNotFound(f"no backend has the model {data.model!r} now", param="model")
+    routed, found = await until_disconnected(request, models.embed(wanted, texts))
+    packed = data.encoding_format == "base64"
+    return answer(embeddings_to_wire(found, data.model or routed.model, packed=packed))
+
+
+async def _listing(models: ModelGateway, chains: ChainStore, tenant_id: str) -> ModelList:
+    now = int(time.time())
+    listed = [
+        Model(name, now, backend) for name, backend in model_names(await models.models()).items()
+    ]
+    page = await chains.list(tenant_id, limit=1000)
+    listed += [
+        Model(CHAIN_PREFIX + stored.chain.id, int(stored.created_at.timestamp()))
+        for stored in page.items
+    ]
+    return ModelList(listed)
+
+
+def _answer_error(request: Request[Any, Any, Any], exc: Exception) -> Response[bytes]:
+    if isinstance(exc, ClientDisconnected):
+        return Response(b"", status_code=499, media_type="application/json")
+    error = describe(exc)
+    headers = error_headers(error)
+    if isinstance(exc, RunFailed):
+        headers |= run_headers(exc.run_id)
+    return Response(
+        error_to_wire(error),
+        status_code=error.status,
+        headers=headers,
+        media_type="application/json",
+    )
+
+
+def routers() -> list[Router]:
+    """Return the routes of one chain, and those of the whole server."""
+    shared: dict[str, Any] = {"exception_handlers": {Exception: _answer_error}, "tags": ["OpenAI"]}
+    common = [list_models, list_models_again, show_model, embed]
+    return [
+        Router(
+            "/openai/{chain_id:str}/v1", route_handlers=[complete_with_chain, *common], **shared
+        ),
+        Router("/v1", route_handlers=[complete_with_model, *common], **shared),
+    ]

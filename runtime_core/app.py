@@ -1,0 +1,220 @@
+"""The composition root: objects are made here and nowhere else."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from runtime_core import http
+from runtime_core.drivers import load_driver
+from runtime_core.engine.handlers import builtin_handlers
+from runtime_core.engine.machine import Machine
+from runtime_core.engine.toolbox import SourceToolbox
+from runtime_core.errors import NoBackendAvailable, NotFound
+from runtime_core.fleet.catalog import Catalog, connect
+from runtime_core.fleet.gateway import Defaults, FleetGateway
+from runtime_core.plugins import Plugins
+from runtime_core.settings import Settings, scheme_of
+from runtime_core.storage.cache import ChainCache
+from runtime_core.types import (
+    BackendConfig,
+    Branch,
+    Chain,
+    ExecuteConfig,
+    ModelInfo,
+    Task,
+    Transition,
+)
+from runtime_core.upstream import create_client
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    import httpx
+    from litestar import Litestar
+
+    from runtime_core.protocols import Bus, HealthCheck
+    from runtime_core.storage.database import Database
+    from runtime_core.types import ModelRole
+
+__all__ = ("DEFAULT_TENANT", "Kernel", "compose", "create_app")
+
+DEFAULT_TENANT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """Every room of one server, wired together; nothing is open before `running`."""
+
+    settings: Settings
+    plugins: Plugins
+    database: Database
+    bus: Bus
+    client: httpx.AsyncClient
+    chains: ChainCache
+    catalog: Catalog
+    models: FleetGateway
+    toolbox: SourceToolbox
+    runner: Machine
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Kernel]:
+        """Migrate the database, open what has to be open, and close all of it at the end.
+
+        :raises StartupError: the surroundings are not what the settings say.
+        """
+        try:
+            await self.database.migrate()
+            async with self.chains, self.catalog:
+                await self._ensure_chat_chain()
+                yield self
+        finally:
+            await self.client.aclose()
+            await self.bus.aclose()
+            await self.database.aclose()
+
+    def health_checks(self) -> Mapping[str, HealthCheck]:
+        """What ``/readyz`` asks."""
+        return {"database": self.database.ping, "backends": self._check_backends}
+
+    async def _check_backends(self) -> None:
+        backends = self.catalog.backends
+        if any(backend.models for backend in backends) or self.catalog.pending:
+            return
+        reasons = [f"{b.config.name}: {b.error or 'lists no models'}" for b in backends]
+        raise NoBackendAvailable("; ".join(reasons) or "no backend is configured")
+
+    async def _ensure_chat_chain(self) -> None:
+        """Store the default chain of ``POST /chat``, unless an operator already did."""
+        chain_id = self.settings.chat_chain
+        try:
+            await self.chains.get(DEFAULT_TENANT, chain_id)
+        except NotFound:
+            await self.chains.put(DEFAULT_TENANT, _chat_chain(chain_id))
+
+
+def compose(settings: Settings, plugins: Plugins | None = None) -> Kernel:
+    """Wire the rooms together; opens nothing.
+
+    :param plugins: the loaded plugins; those installed by default.
+    :raises StartupError: a setting asks for a driver or a provider that is not installed.
+    """
+    if plugins is None:
+        plugins = load_plugins(settings)
+    database = load_driver("database", scheme_of(settings.database_url))(settings.database_url)
+    bus = load_driver("bus", scheme_of(settings.bus_url))(settings.bus_url)
+    client = create_client(
+        connect_timeout=settings.upstream_connect_timeout, read_timeout=settings.upstream_timeout
+    )
+    catalog = Catalog(
+        connect(_backends(settings, plugins), plugins.providers, client),
+        declared=_declared(settings),
+        period=settings.catalog_refresh,
+    )
+    models = FleetGateway(catalog, _defaults(settings))
+    toolbox = SourceToolbox(plugins.hook_sources)
+    return Kernel(
+        settings=settings,
+        plugins=plugins,
+        database=database,
+        bus=bus,
+        client=client,
+        chains=ChainCache(database.chains, bus),
+        catalog=catalog,
+        models=models,
+        toolbox=toolbox,
+        runner=Machine(plugins.task_handlers, models, toolbox, max_steps=settings.max_steps),
+    )
+
+
+def load_plugins(settings: Settings) -> Plugins:
+    """Load the installed plugins beside the kernel's own task handlers and routes."""
+    return Plugins.load(
+        settings,
+        task_handlers=builtin_handlers(),
+        routes=http.kernel_routes(),
+        check_routes=http.check_routes,
+    )
+
+
+def create_app(settings: Settings | None = None, plugins: Plugins | None = None) -> Litestar:
+    """Return the server as an ASGI application.
+
+    :param settings: read from the environment and ``runtime.toml`` by default.
+    :param plugins: the loaded plugins; those installed by default.
+    :raises StartupError: the server, as configured, must not start.
+    """
+    kernel = compose(settings or Settings.load(), plugins)
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        async with kernel.running():
+            yield
+
+    return http.build(
+        kernel.settings,
+        rooms={
+            "settings": kernel.settings,
+            "runner": kernel.runner,
+            "chains": kernel.chains,
+            "sessions": kernel.database.sessions,
+            "models": kernel.models,
+            "toolbox": kernel.toolbox,
+            "plugins": kernel.plugins.reports,
+        },
+        health_checks=kernel.health_checks(),
+        routes=kernel.plugins.routes,
+        lifespan=lifespan,
+    )
+
+
+def _backends(settings: Settings, plugins: Plugins) -> list[BackendConfig]:
+    """The configured backends, and those plugins found that are not configured already."""
+    configured = [backend.config() for backend in settings.backends]
+    names = {backend.name for backend in configured}
+    types = {backend.type for backend in configured}
+    found = [
+        backend
+        for backend in plugins.backends
+        if backend.name not in names and not (backend.implicit and backend.type in types)
+    ]
+    return configured + found
+
+
+def _defaults(settings: Settings) -> Mapping[ModelRole, Defaults]:
+    return MappingProxyType(
+        {
+            "chat": Defaults(settings.chat_model, settings.chat_provider),
+            "task": Defaults(settings.task_model, settings.task_provider),
+            "embed": Defaults(settings.embed_model, settings.embed_provider),
+        }
+    )
+
+
+def _declared(settings: Settings) -> Mapping[str, ModelInfo]:
+    """What the settings say of the models they name; one name may serve several roles."""
+    roles: list[tuple[str, str, int | None]] = [
+        ("can_chat", settings.chat_model, settings.chat_model_context_length),
+        ("can_prompt", settings.task_model, settings.task_model_context_length),
+        ("can_embed", settings.embed_model, settings.embed_model_context_length),
+    ]
+    facts: dict[str, dict[str, Any]] = {}
+    for capability, name, context_length in roles:
+        if name:
+            fact = facts.setdefault(name, {"can_chat": False, "can_prompt": False})
+            fact[capability] = True
+            fact["context_length"] = context_length or fact.get("context_length")
+    return {name: ModelInfo(name, **fact) for name, fact in facts.items()}
+
+
+def _chat_chain(chain_id: str) -> Chain:
+    task = Task(
+        id="chat",
+        description="One turn of the conversation.",
+        handler="chat_completion",
+        execute_config=ExecuteConfig(pass_clients_tools=True),
+        transition=Transition(branches=(Branch(operator="default", goto="end"),)),
+    )
+    return Chain(id=chain_id, description="The default chain of POST /chat.", tasks=(task,))
