@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
 from runtime_core._version import __version__
 
@@ -18,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 __all__ = ("create_client",)
+
+#: How much of a body is handed over at once, when so much has arrived.
+_READ_BYTES = 64 * 1024
 
 
 def create_client(
@@ -65,17 +67,44 @@ class _Client(httpx.AsyncClient):
         raise AttributeError("this client keeps no cookies")
 
 
-class _Transport(AiohttpTransport):
-    """aiohttp's connections, with its exceptions translated to the right ones of httpx's.
+class _Transport(httpx.AsyncBaseTransport):
+    """aiohttp's connections behind httpx's seam.
 
-    The base class reports refused, reset and closed connections as connect time-outs, because
-    aiohttp derives all of them from ``ClientConnectionError``.
+    The package ``httpx-aiohttp`` does the same, but takes refused, reset and closed connections
+    for time-outs, and its conversions cost as much again as aiohttp itself.
     """
 
     def __init__(self) -> None:
         # The certificate store may come from SSL_CERT_FILE: private authorities are common.
         self._ssl = httpx.create_ssl_context(trust_env=True)
-        super().__init__(verify=self._ssl, trust_env=False, client=self._open_session)
+        self._session: aiohttp.ClientSession | None = None
+        self._timeouts: dict[tuple[float | None, float | None], aiohttp.ClientTimeout] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self._session is None:
+            self._session = self._open_session()
+        try:
+            response = await self._session.request(
+                request.method,
+                str(request.url),
+                headers=[
+                    (name.decode("latin-1"), value.decode("latin-1"))
+                    for name, value in request.headers.raw
+                ],
+                data=await request.aread() or None,
+                allow_redirects=False,
+                timeout=self._timeout(request.extensions.get("timeout", {})),
+                server_hostname=request.extensions.get("sni_hostname"),
+            )
+        except (aiohttp.ClientError, TimeoutError) as exc:
+            raise _translated(exc) from exc
+        return httpx.Response(
+            response.status, headers=response.raw_headers, stream=_Body(response), request=request
+        )
+
+    async def aclose(self) -> None:
+        if self._session is not None:
+            await self._session.close()
 
     def _open_session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
@@ -85,44 +114,40 @@ class _Transport(AiohttpTransport):
             trust_env=False,
         )
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        try:
-            response = await super().handle_async_request(request)
-        except (httpx.TransportError, aiohttp.ClientError) as exc:
-            raise _translated(exc) from exc
-        response.stream = _Body(response.stream)
-        return response
+    def _timeout(self, limits: dict[str, float | None]) -> aiohttp.ClientTimeout:
+        key = limits.get("connect"), limits.get("read")
+        if key not in self._timeouts:
+            connect, read = key
+            self._timeouts[key] = aiohttp.ClientTimeout(connect=connect, sock_read=read)
+        return self._timeouts[key]
 
 
 class _Body(httpx.AsyncByteStream):
-    def __init__(self, stream: object) -> None:
-        assert isinstance(stream, httpx.AsyncByteStream)
-        self._stream = stream
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        content = self._response.content
         try:
-            async for chunk in self._stream:
-                yield chunk
-        except (httpx.TransportError, aiohttp.ClientError) as exc:
+            while piece := await content.read(_READ_BYTES):
+                yield piece
+        except (aiohttp.ClientError, TimeoutError) as exc:
             raise _translated(exc) from exc
 
     async def aclose(self) -> None:
-        await self._stream.aclose()
+        # an unfinished body takes its connection with it, a finished one has given it back
+        self._response.release()
 
 
 def _translated(exc: Exception) -> httpx.TransportError:
-    cause = exc if isinstance(exc, aiohttp.ClientError) else exc.__cause__
-    text = str(exc) or type(cause or exc).__name__
-    if isinstance(cause, aiohttp.ConnectionTimeoutError):
-        return httpx.ConnectTimeout(text)
-    if isinstance(cause, TimeoutError):
-        return httpx.ReadTimeout(text)
-    if isinstance(cause, aiohttp.ClientConnectorError):
-        return httpx.ConnectError(text)
-    if isinstance(cause, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
-        return httpx.UnsupportedProtocol(text)
-    if isinstance(cause, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
-        return httpx.RemoteProtocolError(text)
-    if isinstance(cause, aiohttp.ClientError):
-        return httpx.ReadError(text)
-    return exc if isinstance(exc, httpx.TransportError) else httpx.TransportError(text)
+    text = getattr(exc, "message", "") or str(exc) or type(exc).__name__
+    kinds: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
+        (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout),
+        (TimeoutError, httpx.ReadTimeout),
+        (aiohttp.ClientConnectorError, httpx.ConnectError),
+        (aiohttp.InvalidURL, httpx.UnsupportedProtocol),
+        (aiohttp.NonHttpUrlClientError, httpx.UnsupportedProtocol),
+        (aiohttp.ClientResponseError, httpx.RemoteProtocolError),
+        (aiohttp.ClientPayloadError, httpx.RemoteProtocolError),
+    )
+    return next((ours for theirs, ours in kinds if isinstance(exc, theirs)), httpx.ReadError)(text)

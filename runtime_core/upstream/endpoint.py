@@ -84,8 +84,15 @@ class Endpoint:
             return msgspec.json.decode(await self._read(response), type=answer)
 
     def _request(self, method: str, body: object) -> httpx.Request:
-        content = body if isinstance(body, bytes) or body is None else _encode(body)
-        return httpx.Request(method, self._url, headers=self._headers, content=content)
+        if body is None:
+            return httpx.Request(method, self._url, headers=self._headers)
+        content = body if isinstance(body, bytes) else _encode(body)
+        # given a stream, httpx takes the headers as they are; given the content it works them out
+        # once more, at a quarter of the cost of the whole call
+        stream = httpx.ByteStream(content)
+        request = httpx.Request(method, self._url, headers=self._headers, stream=stream)
+        request.headers["content-length"] = str(len(content))
+        return request
 
     async def _read(self, response: httpx.Response) -> bytes:
         pieces: list[bytes] = []

@@ -72,7 +72,9 @@ def upstream_errors(name: str) -> Iterator[None]:
     except (httpx.TimeoutException, TimeoutError) as exc:
         raise TimedOut(f"{name} did not answer in time. {_described(exc)}".rstrip()) from exc
     except (httpx.RemoteProtocolError, httpx.DecodingError) as exc:
-        raise UpstreamProtocolError(f"{name} broke off its answer: {_described(exc)}") from exc
+        raise UpstreamProtocolError(
+            f"{name} garbled or broke off its answer: {_described(exc)}"
+        ) from exc
     except (httpx.UnsupportedProtocol, httpx.InvalidURL) as exc:
         text = f"{name} has an address that cannot be used, check its base URL: {_described(exc)}"
         raise UpstreamUnavailable(text) from exc

@@ -20,6 +20,8 @@ __all__ = ("MAX_EVENT_BYTES", "LineDecoder", "SSEDecoder", "ndjson", "pieces_of"
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 
 _BOM = b"\xef\xbb\xbf"
+_CR = 0x0D
+_LINE_ENDS = b"\r\n"
 
 
 async def ndjson(response: httpx.Response) -> AsyncGenerator[bytes, None]:
@@ -90,7 +92,7 @@ class SSEDecoder:
     def __init__(self) -> None:
         self._unfinished: list[bytes] = []
         self._data: list[bytes] = []
-        self._size = 0
+        self._pending = 0
         self._after_cr = False
         self._at_start = True
 
@@ -98,21 +100,22 @@ class SSEDecoder:
         """Return the data of the events that *piece* completes."""
         if self._after_cr and piece:
             # the second half of a CR LF that was split between two pieces
-            piece = piece[1:] if piece[0] == 10 else piece
+            piece = piece.removeprefix(b"\n")
             self._after_cr = False
         if not piece:
             return []
-        self._after_cr = piece[-1] == 13
         # bytes, unlike str, are split at CR LF, CR and LF only
         lines = piece.splitlines()
-        last = lines.pop() if piece[-1] not in b"\r\n" else b""
+        self._after_cr = piece[-1] == _CR
+        last = lines.pop() if piece[-1] not in _LINE_ENDS else b""
         if lines and self._unfinished:
             lines[0] = b"".join((*self._unfinished, lines[0]))
-            self._unfinished, self._size = [], sum(map(len, self._data))
+            self._unfinished = []
         events = self._events(lines)
         if last:
             self._unfinished.append(last)
-            self._size = _checked(self._size + len(last))
+        waiting = self._unfinished or self._data
+        self._pending = _checked(self._pending + len(piece)) if waiting and not events else 0
         return events
 
     def rest(self) -> list[bytes]:
@@ -121,24 +124,23 @@ class SSEDecoder:
 
     def _events(self, lines: list[bytes]) -> list[bytes]:
         events = []
+        data = self._data
         for line in lines:
             if not line:
-                if self._data:
-                    events.append(b"\n".join(self._data))
-                    self._data = []
-                    self._size = 0
-            elif (data := self._data_of(line)) is not None:
-                self._data.append(data)
-                self._size = _checked(self._size + len(data))
+                if data:
+                    events.append(data[0] if len(data) == 1 else b"\n".join(data))
+                    data.clear()
+                continue
+            if self._at_start:
+                self._at_start = False
+                line = line.removeprefix(_BOM)
+            if line.startswith(b"data: "):
+                data.append(line[6:])
+            elif line.startswith(b"data:"):
+                data.append(line[5:])
+            elif line == b"data":
+                data.append(b"")
         return events
-
-    def _data_of(self, line: bytes) -> bytes | None:
-        if self._at_start:
-            self._at_start = False
-            line = line.removeprefix(_BOM)
-        if line.startswith(b"data:"):
-            return line[6:] if line[5:6] == b" " else line[5:]
-        return b"" if line == b"data" else None
 
 
 def _checked(size: int) -> int:
