@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import sqlite3
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import aiosqlite
 from sqlalchemy import event
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from runtime_core.errors import SettingsError
 from runtime_core.storage.database import Database, Driver, reason_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -63,14 +66,15 @@ def _path(url: str) -> Path | None:
         raise SettingsError(f"DATABASE_URL={url}: a slash is missing; {_FORMS}")
     if "?" in rest or "\0" in rest:
         raise SettingsError(f"DATABASE_URL={url}: only a path may follow sqlite:///; {_FORMS}")
-    return Path(rest[1:]).expanduser()
+    # absolute: "file:x.db" is a path as well, and the working directory may change
+    return Path(rest[1:]).expanduser().absolute()
 
 
 def _file(url: str, path: Path) -> Driver:
-    address = URL.create("sqlite+aiosqlite", database=str(path))
     reader = create_async_engine(
-        address,
-        connect_args=_connect_args(),
+        "sqlite+aiosqlite://",
+        async_creator=_opener(str(path), _PRAGMAS),
+        poolclass=AsyncAdaptedQueuePool,
         pool_size=READERS,
         max_overflow=0,
         pool_timeout=POOL_TIMEOUT,
@@ -78,9 +82,8 @@ def _file(url: str, path: Path) -> Driver:
         pool_reset_on_return=None,
         skip_autocommit_rollback=True,
     )
-    _on_connect(reader, _PRAGMAS)
     return Driver(
-        writer=_writer(address, (_WAL, *_PRAGMAS)),
+        writer=_writer(_opener(str(path), (_WAL, *_PRAGMAS))),
         reader=reader,
         insert=insert,
         explain=lambda error: _explain(error, url, path),
@@ -90,13 +93,11 @@ def _file(url: str, path: Path) -> Driver:
 def _memory(url: str) -> Driver:
     """Return a driver with one connection, which readers share with the writer.
 
-    A cancelled statement costs its connection; the anchor keeps the data when that happens.
+    The anchor keeps the data when that connection has to be replaced.
     """
-    name = f"file:/runtime-{secrets.token_hex(8)}"
-    anchor = sqlite3.connect(f"{name}?vfs=memdb", uri=True, check_same_thread=False)
-    query = {"vfs": "memdb", "uri": "true"}
-    address = URL.create("sqlite+aiosqlite", database=name, query=query)
-    engine = _writer(address, _PRAGMAS)
+    address = f"file:/runtime-{secrets.token_hex(8)}?vfs=memdb"
+    anchor = sqlite3.connect(address, uri=True, check_same_thread=False)
+    engine = _writer(_opener(address, _PRAGMAS))
     return Driver(
         writer=engine,
         reader=engine,
@@ -106,16 +107,16 @@ def _memory(url: str) -> Driver:
     )
 
 
-def _writer(address: URL, pragmas: tuple[str, ...]) -> AsyncEngine:
+def _writer(opener: Callable[..., Awaitable[aiosqlite.Connection]]) -> AsyncEngine:
     """Return an engine with one connection: writers of this process queue up for it."""
     engine = create_async_engine(
-        address,
-        connect_args=_connect_args(),
+        "sqlite+aiosqlite://",
+        async_creator=opener,
+        poolclass=AsyncAdaptedQueuePool,
         pool_size=1,
         max_overflow=0,
         pool_timeout=POOL_TIMEOUT,
     )
-    _on_connect(engine, pragmas)
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Any) -> None:
@@ -125,20 +126,55 @@ def _writer(address: URL, pragmas: tuple[str, ...]) -> AsyncEngine:
     return engine
 
 
-def _connect_args() -> dict[str, object]:
-    # isolation_level None: transactions begin where we say, not where the module guesses
-    return {"isolation_level": None, "timeout": LOCK_TIMEOUT}
+def _opener(
+    address: str, pragmas: tuple[str, ...]
+) -> Callable[..., Awaitable[aiosqlite.Connection]]:
+    """Return what opens a connection, ready for use, in a thread of its own."""
+
+    async def open_connection(*args: object, **kwargs: object) -> aiosqlite.Connection:
+        # opened before aiosqlite's thread starts: a thread whose connection cannot be opened
+        # would outlive the failure, and perhaps the event loop
+        raw = await asyncio.to_thread(_open, address, pragmas)
+        connection = aiosqlite.Connection(lambda: raw, iter_chunk_size=64)
+        # a server that dies without closing its database must not hang
+        thread: Any = getattr(connection, "_thread", connection)
+        thread.daemon = True
+        return await connection
+
+    return open_connection
 
 
-def _on_connect(engine: AsyncEngine, pragmas: tuple[str, ...]) -> None:
-    @event.listens_for(engine.sync_engine, "connect")
-    def configure(connection: Any, record: object) -> None:
-        cursor = connection.cursor()
+def _open(address: str, pragmas: tuple[str, ...]) -> sqlite3.Connection:
+    raw = sqlite3.connect(
+        address,
+        uri=address.startswith("file:"),
+        timeout=LOCK_TIMEOUT,
+        # transactions begin where we say, not where the module guesses
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        for pragma in pragmas:
+            _execute(raw, pragma)
+    except BaseException:
+        raw.close()
+        raise
+    return raw
+
+
+def _execute(raw: sqlite3.Connection, pragma: str) -> None:
+    """Run *pragma*; SQLite does not wait where several switch a new file to WAL."""
+    deadline = time.monotonic() + LOCK_TIMEOUT
+    while True:
         try:
-            for pragma in pragmas:
-                cursor.execute(pragma)
-        finally:
-            cursor.close()
+            raw.execute(pragma).close()
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > deadline:
+                raise
+            time.sleep(0.005)
+        else:
+            return
 
 
 def _explain(error: BaseException, url: str, path: Path) -> str:

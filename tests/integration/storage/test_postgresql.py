@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import asyncpg
@@ -71,25 +72,22 @@ async def test_a_server_that_is_not_there(open_database, unused_port):
 
 
 @pytest.fixture
-async def unused_port():
+def unused_port() -> int:
     """Return a port that nothing answers on."""
-    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    server.close()
-    await server.wait_closed()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
     return port
 
 
 async def test_a_server_that_never_answers_is_given_up(open_database):
-    silent = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
-    port = silent.sockets[0].getsockname()[1]
-    database = open_database(
-        f"postgresql://user:s3cret@127.0.0.1:{port}/database?connect_timeout=0.1"
-    )
-
-    async with asyncio.timeout(5), silent:
-        with pytest.raises(SettingsError, match="no PostgreSQL server answers there"):
-            await database.migrate()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        database = open_database(
+            f"postgresql://user:s3cret@127.0.0.1:{port}/database?connect_timeout=0.1"
+        )
+        async with asyncio.timeout(5):
+            with pytest.raises(SettingsError, match="no PostgreSQL server answers there"):
+                await database.migrate()
 
 
 async def test_a_name_that_does_not_resolve(open_database):

@@ -38,7 +38,9 @@ async def test_how_the_file_is_opened(sqlite_url, open_database):
         assert await pragma(run, "busy_timeout") == 10_000
 
 
-@pytest.mark.parametrize("name", ["plain.db", "with space.db", "50%.db", "ü#.db", "a&b=c.db"])
+@pytest.mark.parametrize(
+    "name", ["plain.db", "with space.db", "50%.db", "ü#.db", "a&b=c.db", "file:x.db"]
+)
 async def test_the_file_is_the_one_the_url_names(tmp_path, name, open_database, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for url in (f"sqlite:///{name}", f"sqlite:///{tmp_path}/{name}"):
@@ -140,11 +142,14 @@ import asyncio, os, sys
 from runtime_core.errors import SettingsError
 from runtime_core.storage import sqlite
 
-if os.getuid() == 0:
-    os.setgid(65534)
-    os.setuid(65534)
-
 async def main():
+    # imports everything while this user can still read the libraries
+    memory = sqlite.connect("sqlite://")
+    await memory.migrate()
+    await memory.aclose()
+    if os.getuid() == 0:
+        os.setgid(65534)
+        os.setuid(65534)
     database = sqlite.connect(sys.argv[1])
     try:
         await database.migrate()
