@@ -137,11 +137,15 @@ def _passes_on(task: Task) -> bool:
 
 
 class Plans:
-    """Plans of the chains run lately, found again by their content."""
+    """Plans of the chains run lately, found again by their content.
+
+    A chain object that is run again, as from a cache, is recognised without looking at it.
+    """
 
     def __init__(self, handlers: Mapping[str, TaskHandler]) -> None:
         self._handlers = handlers
-        self._kept: OrderedDict[bytes, tuple[Plan, int]] = OrderedDict()
+        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+        self._by_identity: dict[int, _Kept] = {}
         self._size = 0
 
     def get(self, chain: Chain) -> Plan:
@@ -149,20 +153,41 @@ class Plans:
 
         :raises InvalidChain: the chain has problems.
         """
-        encoded = msgspec.json.encode(chain)
-        key = encoded if len(encoded) <= 64 else hashlib.blake2b(encoded, digest_size=32).digest()
-        kept = self._kept.get(key)
-        if kept is not None:
-            self._kept.move_to_end(key)
-            return kept[0]
+        kept = self._by_identity.get(id(chain))
+        if kept is None or kept.chain is not chain:
+            encoded = msgspec.json.encode(chain)
+            key = hashlib.blake2b(encoded, digest_size=32).digest()
+            kept = self._kept.get(key)
+            if kept is None:
+                return self._new(chain, key, len(encoded))
+            self._remember(kept, chain)
+        self._kept.move_to_end(kept.key)
+        return kept.plan
+
+    def _new(self, chain: Chain, key: bytes, size: int) -> Plan:
         plan = Plan(chain, self._handlers)
-        if len(encoded) <= _LARGEST_KEPT:
-            self._keep(key, plan, len(encoded))
+        if size <= _LARGEST_KEPT:
+            kept = self._kept[key] = _Kept(plan, key, size)
+            self._remember(kept, chain)
+            self._size += size
+            while self._size > _KEPT:
+                _, oldest = self._kept.popitem(last=False)
+                self._by_identity.pop(id(oldest.chain), None)
+                self._size -= oldest.size
         return plan
 
-    def _keep(self, key: bytes, plan: Plan, size: int) -> None:
-        self._kept[key] = (plan, size)
-        self._size += size
-        while self._size > _KEPT:
-            _, (_, freed) = self._kept.popitem(last=False)
-            self._size -= freed
+    def _remember(self, kept: _Kept, chain: Chain) -> None:
+        """Recognise *chain*, the latest object of its content; holding it keeps its id its own."""
+        self._by_identity.pop(id(kept.chain), None)
+        kept.chain = chain
+        self._by_identity[id(chain)] = kept
+
+
+class _Kept:
+    __slots__ = ("chain", "key", "plan", "size")
+
+    def __init__(self, plan: Plan, key: bytes, size: int) -> None:
+        self.plan = plan
+        self.chain = plan.chain
+        self.key = key
+        self.size = size
