@@ -24,6 +24,8 @@ __all__ = (
     "authenticator",
     "check_bind",
     "given_keys",
+    "keys",
+    "none",
 )
 
 _SCOPES = frozenset({"admin", "execute", "ingest", "read"})
@@ -77,11 +79,24 @@ class RootKey:
         )
 
 
+def none(settings: Settings) -> Authenticator:
+    """Return the driver ``none``: no key is needed."""
+    return Anonymous()
+
+
+def keys(settings: Settings) -> Authenticator:
+    """Return the driver ``keys``: ``TOKEN`` is the root key.
+
+    :raises SettingsError: there is no ``TOKEN``.
+    """
+    if settings.token is None:
+        raise SettingsError("TOKEN is not set; set it to the key that clients have to send")
+    return RootKey(settings.token.get_secret_value())
+
+
 def authenticator(settings: Settings) -> Authenticator:
     """Return the authenticator the settings ask for: keys when ``TOKEN`` is set."""
-    if settings.token is None:
-        return Anonymous()
-    return RootKey(settings.token.get_secret_value())
+    return none(settings) if settings.token is None else keys(settings)
 
 
 def check_bind(settings: Settings) -> None:
@@ -99,12 +114,12 @@ def check_bind(settings: Settings) -> None:
 
 def given_keys(headers: dict[bytes, bytes]) -> list[str]:
     """Return the keys in a request's headers (names in lower case), most specific first."""
-    keys = []
+    found = []
     if (value := headers.get(b"x-api-key")) is not None:
-        keys.append(_bare(value))
+        found.append(_bare(value))
     if (value := headers.get(b"authorization")) is not None and _is_bearer(value):
-        keys.append(_bare(value))
-    return [key for key in keys if key]
+        found.append(_bare(value))
+    return [key for key in found if key]
 
 
 def _is_bearer(value: bytes) -> bool:

@@ -115,14 +115,15 @@ def _is_deep(raw: bytes) -> bool:
     """Whether well-formed JSON has more than the allowed levels, found without a Python loop."""
     if raw.count(b"[") + raw.count(b"{") <= _MAX_DEPTH:
         return False
-    brackets = _without_strings(raw).translate(None, delete=_NO_BRACKETS)
+    brackets = _without_strings(raw).translate(_SQUARE, delete=_NO_BRACKETS)
     for _ in range(_MAX_DEPTH):
         if not brackets:
             return False
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        brackets = brackets.replace(b"[]", b"")  # the innermost level
     return bool(brackets)
 
 
+_SQUARE = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
