@@ -140,7 +140,11 @@ class _Body(httpx.AsyncByteStream):
 
 
 def _translated(exc: Exception) -> httpx.TransportError:
-    text = getattr(exc, "message", "") or str(exc) or type(exc).__name__
+    text = str(exc) or type(exc).__name__
+    if isinstance(exc, aiohttp.ClientResponseError):
+        text = exc.message
+    elif isinstance(exc, aiohttp.ServerDisconnectedError):
+        text = "it closed the connection"
     kinds: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
         (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout),
         (TimeoutError, httpx.ReadTimeout),
