@@ -7,6 +7,7 @@ from typing import Any
 
 from jinja2 import Undefined
 
+from runtime_core.engine.templates.fields import text
 from runtime_core.errors import TemplateFailed
 
 __all__ = ("MAX_TEXT", "Budget")
@@ -21,9 +22,10 @@ MAX_SECONDS = 0.5
 MAX_BITS = 4096
 
 _STEPS_BETWEEN_CHECKS = 20_000
-_CHARGES_BETWEEN_CHECKS = 64
-#: Characters that count as one step where text is handled as a whole.
+_CHARGES_BETWEEN_CHECKS = 16
+#: Characters that count as one step where text is handled as a whole, and where it is made of data.
 _TEXT_STEP = 1024
+_JSON_STEP = 32
 
 
 class Budget:
@@ -55,6 +57,15 @@ class Budget:
             self.charge(1 + len(value))
         else:
             self.charge(1)
+
+    def write(self, value: object) -> str:
+        """Return the text a value is rendered as, and take what making it costs."""
+        if isinstance(value, str):
+            self.charge(1 + len(value) // _TEXT_STEP)
+            return value
+        made = text(value)
+        self.charge(1 + len(made) // _JSON_STEP)
+        return made
 
     def text(self, length: int) -> None:
         """Refuse a text of *length* characters that is too long to be made.

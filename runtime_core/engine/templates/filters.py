@@ -1,4 +1,4 @@
-"""The filters, tests and methods of templates: a closed list, each within the budget."""
+"""The filters and tests of templates: a closed list, each within the budget."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import html
 import urllib.parse
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from jinja2 import Undefined, pass_context
 from jinja2 import filters as jinja_filters
 from jinja2 import tests as jinja_tests
 
-from runtime_core.engine.templates.fields import Cell, item, kind, text
+from runtime_core.engine.templates.fields import Cell, item, kind
 from runtime_core.engine.templates.gofunctions import GO_FILTERS
+from runtime_core.engine.templates.methods import as_list, join_texts, replace_text
 from runtime_core.engine.values import json_text
 from runtime_core.errors import TemplateFailed
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     Function = Callable[..., Any]
 
-__all__ = ("FILTERS", "TESTS", "as_list", "concat", "iterate", "method", "repeat")
+__all__ = ("FILTERS", "TESTS")
 
 #: Jinja's own, on a value's text.
 _ON_TEXT = ("capitalize", "lower", "trim", "truncate", "upper")
@@ -94,13 +96,11 @@ def _charged(budget: Budget, value: Any) -> Any:
 
 
 def _text(budget: Budget, value: Any) -> str:
-    made = text(value)
-    budget.charge_for(made)
-    return made
+    return budget.write(value)
 
 
 def _words(budget: Budget, value: Any) -> str:
-    made = text(value)
+    made = budget.write(value)
     budget.charge(1 + len(made) // 8)
     return made
 
@@ -118,23 +118,8 @@ def _elements(budget: Budget, value: Any) -> Any:
 # -------------------------------------------------------------------------
 
 
-def as_list(budget: Budget, value: Any) -> list[Any] | tuple[Any, ...]:
-    """Return what a loop goes over: a list's elements, an object's keys, a string's characters.
-
-    :raises TemplateFailed: *value* cannot be gone over.
-    """
-    if isinstance(value, (list, tuple)):
-        return value
-    if isinstance(value, (dict, str)):
-        budget.charge(len(value))
-        return list(value)
-    if isinstance(value, Undefined):
-        return () if not value else (value,)
-    raise TemplateFailed(f"the template loops over {kind(value)}: only lists and objects can be")
-
-
 @pass_context
-def iterate(context: RenderContext, value: Any, weight: int) -> Any:
+def _iterate(context: RenderContext, value: Any, weight: int) -> Any:
     """Pay for a whole loop, whose body has *weight* nodes, before it starts."""
     elements = as_list(context.budget, value)
     context.budget.charge(1 + len(elements) * weight)
@@ -142,9 +127,9 @@ def iterate(context: RenderContext, value: Any, weight: int) -> Any:
 
 
 @pass_context
-def concat(context: RenderContext, values: Any) -> str:
+def _concat(context: RenderContext, values: Any) -> str:
     """Do the work of ``a ~ b ~ c``."""
-    parts = [text(value) for value in values]
+    parts = [context.budget.write(value) for value in values]
     context.budget.text(sum(map(len, parts)))
     return "".join(parts)
 
@@ -160,31 +145,6 @@ def _compared(context: RenderContext, value: Any) -> Any:
     return value
 
 
-def repeat(budget: Budget, value: str, count: int) -> str:
-    """Do the work of ``"x" * 3``."""
-    budget.text(len(value) * max(count, 0))
-    return value * count
-
-
-def replace_text(budget: Budget, value: str, old: Any, new: Any, count: int | None = None) -> str:
-    """Replace *old* by *new* in a text."""
-    old, new = text(old), text(new)
-    times = value.count(old)
-    budget.charge_for(value)
-    budget.text(len(value) + times * max(len(new) - len(old), 0))
-    return value.replace(old, new, -1 if count is None else count)
-
-
-def join_texts(budget: Budget, values: Any, separator: Any = "") -> str:
-    """Join the texts of a list's elements."""
-    elements, separator = as_list(budget, values), text(separator)
-    budget.charge(1 + len(elements))
-    parts = [text(element) for element in elements]
-    budget.text(sum(map(len, parts)) + len(separator) * len(parts))
-    joined: str = separator.join(parts)
-    return joined
-
-
 @pass_context
 def _join(context: RenderContext, value: Any, d: Any = "", attribute: Any = None) -> str:
     if attribute is not None:
@@ -196,21 +156,21 @@ def _join(context: RenderContext, value: Any, d: Any = "", attribute: Any = None
 def _replace(
     context: RenderContext, value: Any, old: Any, new: Any, count: int | None = None
 ) -> str:
-    return replace_text(context.budget, text(value), old, new, count)
+    return replace_text(context.budget, value, old, new, count)
 
 
 @pass_context
 def _center(context: RenderContext, value: Any, width: int = 80) -> str:
     context.budget.text(width)
-    return text(value).center(width)
+    return context.budget.write(value).center(width)
 
 
 @pass_context
 def _indent(
     context: RenderContext, value: Any, width: Any = 4, first: bool = False, blank: bool = False
 ) -> str:
-    made = text(value)
-    size = width if isinstance(width, int) else len(text(width))
+    made = context.budget.write(value)
+    size = width if isinstance(width, int) else len(context.budget.write(width))
     context.budget.text(len(made) + (made.count("\n") + 1) * max(size, 0))
     indented = jinja_filters.do_indent(made, width, first, blank)
     return str(indented)
@@ -251,11 +211,16 @@ def _sum(context: RenderContext, value: Any, attribute: Any = None, start: Any =
 
 @pass_context
 def _tojson(context: RenderContext, value: Any, indent: int | None = None) -> str:
-    if isinstance(value, Undefined):
-        text(value)
-    made = json_text(value)
-    context.budget.text(len(made))
-    return made
+    if isinstance(value, str):
+        return json_text(context.budget.write(value))
+    made = context.budget.write(value)
+    if indent is None:
+        return made
+    if not isinstance(indent, int) or not 0 < indent <= 8:
+        raise TemplateFailed("tojson indents by 1 to 8 spaces")
+    pretty = msgspec.json.format(made, indent=indent)
+    context.budget.text(len(pretty))
+    return pretty
 
 
 @pass_context
@@ -272,7 +237,8 @@ def _escape(context: RenderContext, value: Any) -> str:
 def _urlencode(context: RenderContext, value: Any) -> str:
     if isinstance(value, dict):
         context.budget.charge_for(value)
-        pairs = [(text(key), text(element)) for key, element in value.items()]
+        write = context.budget.write
+        pairs = [(write(key), write(element)) for key, element in value.items()]
         return urllib.parse.urlencode(pairs, quote_via=urllib.parse.quote)
     return urllib.parse.quote(_text(context.budget, value), safe="/")
 
@@ -324,66 +290,9 @@ FILTERS: dict[str, Function] = {
     "go_built": _built,
     "go_cell": _cell,
     "go_compared": _compared,
-    "go_concat": concat,
-    "go_iterate": iterate,
+    "go_concat": _concat,
+    "go_iterate": _iterate,
 }
 
 _JINJA_TESTS: Mapping[str, Any] = jinja_tests.TESTS
 TESTS: dict[str, Function] = {name: _wrapped(_JINJA_TESTS[name], _charged) for name in _TESTS}
-
-# -------------------------------------------------------------------------
-# Methods
-# -------------------------------------------------------------------------
-
-
-def method(data: object, name: str) -> Function | None:
-    """Return a method templates may call on *data*: a function of the budget, then arguments."""
-    methods = _METHODS.get(type(data))
-    function = None if methods is None else methods.get(name)
-    if function is None:
-        return None
-    return lambda budget, *args, **kwargs: function(budget, data, *args, **kwargs)
-
-
-def _plain_method(function: Function) -> Function:
-    def call(budget: Budget, data: Any, *args: Any, **kwargs: Any) -> Any:
-        for argument in (data, *args):
-            budget.charge_for(argument)
-        return function(data, *args, **kwargs)
-
-    return call
-
-
-def _splitting(function: Function) -> Function:
-    def call(budget: Budget, data: str, *args: Any, **kwargs: Any) -> list[str]:
-        # as many parts as the text could have, paid before they are made
-        separator = args[0] if args and isinstance(args[0], str) else None
-        budget.charge(1 + (data.count(separator) if separator else len(data) // 2))
-        parts: list[str] = function(data, *args, **kwargs)
-        return parts
-
-    return call
-
-
-_METHODS: dict[type, Mapping[str, Function]] = {
-    str: {
-        **{
-            name: _plain_method(getattr(str, name))
-            for name in (
-                *("upper", "lower", "strip", "lstrip", "rstrip", "title", "capitalize"),
-                *("startswith", "endswith", "removeprefix", "removesuffix", "find", "rfind"),
-                *("count", "isdigit", "isalpha", "isalnum", "isspace", "partition", "rpartition"),
-            )
-        },
-        **{name: _splitting(getattr(str, name)) for name in ("split", "rsplit", "splitlines")},
-        "replace": replace_text,
-        "join": lambda budget, separator, values: join_texts(budget, values, separator),
-    },
-    dict: {
-        "get": _plain_method(dict.get),
-        "items": _plain_method(lambda data: [list(pair) for pair in data.items()]),
-        "keys": _plain_method(list),
-        "values": _plain_method(lambda data: list(data.values())),
-    },
-    list: {"index": _plain_method(list.index), "count": _plain_method(list.count)},
-}

@@ -103,14 +103,14 @@ def _print(context: RenderContext, *values: Any) -> str:
         # Go puts a space between two operands when neither is a string
         if position and not isinstance(value, str) and not isinstance(values[position - 1], str):
             parts.append(" ")
-        parts.append(text(value))
+        parts.append(context.budget.write(value))
     context.budget.text(sum(map(len, parts)))
     return "".join(parts)
 
 
 @pass_context
 def _println(context: RenderContext, *values: Any) -> str:
-    parts = [text(value) for value in values]
+    parts = [context.budget.write(value) for value in values]
     context.budget.text(sum(map(len, parts)) + len(parts))
     return " ".join(parts) + "\n"
 

@@ -52,7 +52,10 @@ def _format(found: re.Match[str], rest: list[object], budget: Budget) -> str:
         raise TemplateFailed(
             f"printf makes fields of at most {_WIDEST} characters, not {found[0]!r}"
         )
-    made = write(rest.pop(), None if precision is None else int(precision or 0), found["flags"])
+    argument = rest.pop()
+    if verb in "svq":
+        argument = budget.write(argument)
+    made = write(argument, None if precision is None else int(precision or 0), found["flags"])
     budget.text(len(made))
     return _padded(made, found["flags"], width, numeric=verb in "dxXobeEfFgG")
 
@@ -67,13 +70,12 @@ def _padded(made: str, flags: str, width: int, *, numeric: bool) -> str:
     return made.zfill(width) if "0" in flags and numeric else made.rjust(width)
 
 
-def _string(value: object, precision: int | None, flags: str) -> str:
-    made = text(value)
-    return made if precision is None else made[:precision]
+def _string(value: Any, precision: int | None, flags: str) -> str:
+    return str(value) if precision is None else str(value)[:precision]
 
 
 def _quoted(value: object, precision: int | None, flags: str) -> str:
-    return json_text(text(value))
+    return json_text(value)
 
 
 def _boolean(value: object, precision: int | None, flags: str) -> str:

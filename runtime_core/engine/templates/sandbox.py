@@ -17,7 +17,8 @@ from jinja2.visitor import NodeTransformer
 
 from runtime_core.engine.templates.expressions import ROOT, VARIABLES
 from runtime_core.engine.templates.fields import MissingField, field, item, kind, text, variable
-from runtime_core.engine.templates.filters import FILTERS, TESTS, method, repeat
+from runtime_core.engine.templates.filters import FILTERS, TESTS
+from runtime_core.engine.templates.methods import method, repeat
 from runtime_core.engine.templates.printf import printf
 from runtime_core.engine.templates.translate import MACROS
 from runtime_core.errors import TemplateFailed
@@ -90,13 +91,7 @@ def _range(budget: Budget, *bounds: int) -> list[int]:
 
 @pass_context
 def _finalize(context: RenderContext, value: Any) -> str:
-    made = value if isinstance(value, str) else text(_data(value))
-    context.budget.charge(1 + len(made) // 1024)
-    return made
-
-
-def _data(value: Any) -> Any:
-    return value.data() if isinstance(value, Root) else value
+    return context.budget.write(value.data() if isinstance(value, Root) else value)
 
 
 class SandboxEnvironment(ImmutableSandboxedEnvironment):

@@ -36,13 +36,13 @@ MAX_CODE = 20_000
 _BLOCKS = ("if", "range", "with")
 _KEYWORDS = (*_BLOCKS, "else", "end", "break", "continue", "define", "template", "block")
 _GO = re.compile(
-    rf"(?:[.$]|/\*|(?:{'|'.join(_KEYWORDS)})(?:\s|$)"
+    rf"(?:[.$`]|/\*|(?:{'|'.join(_KEYWORDS)})(?:\s|$)"
     rf"|(?:{'|'.join((*GO_FUNCTIONS, 'and', 'or'))})\s+[.$\"`(\d-]"
     r"|not\s+(?:[.$]|\(\s*(?:[.$]|\w+\s+[.$\"`(])))"
     # a parenthesised pipeline: {{(index .x 0).name}}
     rf"|\(\s*(?:[.$]|(?:{'|'.join(GO_FUNCTIONS)})\s)"
     # a literal piped into a Go function: {{"x" | printf "%s"}}
-    rf"|[\"`][^|]*\|\s*(?:{'|'.join(GO_FUNCTIONS)})\b"
+    rf"|\"[^|]*\|\s*(?:{'|'.join(GO_FUNCTIONS)})\b"
 )
 _TAG = re.compile(r"\{%[-+]?\s*[a-zA-Z_]")
 _RAW = re.compile(r"\{%[-+]?\s*raw\s*[-+]?%\}")
