@@ -2,8 +2,8 @@
 
 A process of its own (``python -m bench.load``): one JSON job a line on stdin, one JSON result a
 line on stdout.  Closed loop: each of ``concurrency`` connections sends its next request when the
-answer before is complete.  Answers are checked, not just counted: status 200, and in a stream
-every token of the upstream.
+answer before is complete.  Answers are checked, not just counted: status 200 and each piece of
+the upstream's text.
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ from bench.upstream import CHUNKS, MODEL
 
 __all__ = ("Job", "Result", "job_body", "main", "percentile", "run")
 
-_SENT = re.compile(rb"tok:(\d+) ")
+_SENT = re.compile(rb"piece:(\d+) ")
 _GIVE_UP = 60.0
-_SHORTEST = 700
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,7 +177,7 @@ class _Connection(asyncio.Protocol):
     def _look(self, body: bytes) -> None:
         tally = self._tally
         now = time.perf_counter()
-        if not self._seen and b"tok" in body:
+        if not self._seen and b"piece" in body:
             self._seen = True
             tally.first.append(now - self._began)
             if sent := _SENT.search(body):
@@ -203,10 +202,9 @@ class _Connection(asyncio.Protocol):
         body = b"".join(self._parts)
         if status != 200:
             return f"status {status}: {body[:300].decode(errors='replace')}"
-        if not self._stream:
-            return "" if len(body) > _SHORTEST else f"short answer: {body[:300]!r}"
-        tokens = body.count(b"tok")
-        return "" if tokens == CHUNKS and b"[DONE]" in body else f"{tokens} tokens: {body[-300:]!r}"
+        pieces = body.count(b"piece")
+        ended = b"[DONE]" in body or not self._stream
+        return "" if pieces == CHUNKS and ended else f"{pieces} pieces: {body[-300:]!r}"
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._busy:

@@ -3,9 +3,10 @@
 A raw asyncio protocol with httptools on uvloop; every answer is prepared bytes.  What the answer
 looks like is chosen by the request's own text, so that any gateway passes the choice on:
 
-* ``"stream": true`` in the body: 64 content chunks, all in one write;
+* without ``"stream": true``: a completion of one kilobyte;
+* with it: the same text in 64 chunks, all in one write;
 * ``pace=N`` in a message, streaming: the chunks are N milliseconds apart, and each one carries
-  the time it was sent (``tok:<CLOCK_MONOTONIC nanoseconds>``), which any process of the same
+  the time it was sent (``piece:<CLOCK_MONOTONIC nanoseconds>``), which any process of the same
   machine can compare with the time it arrived.
 
 Run as ``python -m bench.upstream``: prints ``{"port": N}`` when it listens.
@@ -32,6 +33,7 @@ CHUNKS = 64
 _CREATED = 1_700_000_000
 _VECTOR = [1.0, 0.0, 0.0, 0.0]
 _PACE = re.compile(rb"pace=(\d+)")
+_TEXTS = [f"piece{number:02d} of it " for number in range(CHUNKS)]
 _USAGE = {"prompt_tokens": 40, "completion_tokens": CHUNKS, "total_tokens": 40 + CHUNKS}
 
 
@@ -46,7 +48,7 @@ def _answer(value: object, status: str = "200 OK") -> bytes:
 
 
 def _completion() -> bytes:
-    message = {"role": "assistant", "content": "An answer of about one kilobyte. " * 22}
+    message = {"role": "assistant", "content": "".join(_TEXTS)}
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
     return _answer(
         {
@@ -99,10 +101,10 @@ _ROLE = _framed(
 _FINISH = _framed(_chunk([{"index": 0, "delta": {}, "finish_reason": "stop"}]))
 _USAGE_CHUNK = _framed(_chunk([], _USAGE))
 _DONE = _framed(b"data: [DONE]\n\n") + b"0\r\n\r\n"
-_TOKENS = b"".join(_framed(_content(f"tok{number:02d} ")) for number in range(CHUNKS))
+_TOKENS = b"".join(_framed(_content(text)) for text in _TEXTS)
 _STREAM = _STREAM_HEAD + _ROLE + _TOKENS + _FINISH + _DONE
 _STREAM_USAGE = _STREAM_HEAD + _ROLE + _TOKENS + _FINISH + _USAGE_CHUNK + _DONE
-_PACED_HEAD, _PACED_TAIL = _content("tok:@ ").split(b"@")
+_PACED_HEAD, _PACED_TAIL = _content("piece:@ ").split(b"@")
 
 
 class Upstream(asyncio.Protocol):

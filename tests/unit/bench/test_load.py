@@ -84,16 +84,16 @@ async def test_a_refusal_is_an_error_and_not_an_answer() -> None:
 @pytest.mark.parametrize(
     ("answer", "stream", "problem"),
     [
-        (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", False, "short answer"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", False, "0 pieces"),
         (
-            b"HTTP/1.1 200 OK\r\ncontent-length: 14\r\n\r\ntok tok [DONE]",
+            b"HTTP/1.1 200 OK\r\ncontent-length: 18\r\n\r\npiece piece [DONE]",
             True,
-            "2 tokens",
+            "2 pieces",
         ),
         (
-            b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % (4 * CHUNKS) + b"tok " * CHUNKS,
+            b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % (6 * CHUNKS) + b"piece " * CHUNKS,
             True,
-            "64 tokens",
+            "64 pieces",
         ),
         (b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\nhalf", False, "connection lost"),
         (b"what?\r\n\r\n", False, "not HTTP"),
@@ -108,7 +108,9 @@ async def test_a_wrong_answer_is_an_error(answer: bytes, stream: bool, problem: 
 
 
 async def test_connects_again_when_the_server_hangs_up() -> None:
-    answer = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 800\r\n\r\n" + b"x" * 800
+    answer = (
+        b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 384\r\n\r\n" + b"piece " * CHUNKS
+    )
     async with serving(lambda: Canned(answer)) as port:
         result = await run(job(port, concurrency=2, requests=10))
     assert (result.count, result.errors) == (10, 0)
