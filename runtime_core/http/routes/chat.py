@@ -91,6 +91,7 @@ async def say(
         input=Value(ChatHistory(history), "chat_history"),
         run_id=new_run_id(),
         tenant_id=tenant_id,
+        live=bool(data.stream),
     )
     session_id = data.session or str(uuid.uuid4())
     turn = _Turn(run, session_id, said, sessions)

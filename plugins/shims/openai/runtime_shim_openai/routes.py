@@ -95,6 +95,7 @@ async def _complete(
         input=Value(body.request, "openai_chat"),
         run_id=new_run_id(),
         tenant_id=tenant_id,
+        live=body.stream,
     )
     if body.stream:
         return await _stream(runner, run, body)
