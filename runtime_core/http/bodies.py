@@ -67,11 +67,17 @@ def _media_type(content_type: str) -> tuple[str, bool]:
 
 def _from_json(raw: bytes, wanted: Any) -> Any:
     try:
+        return _parsed(raw, wanted)
+    except msgspec.ValidationError:
+        # what is wrong may be that it is no JSON at all, or only that 1.0 is a whole number here
+        return _convert(_parsed(raw, Any), wanted)
+
+
+def _parsed(raw: bytes, wanted: Any) -> Any:
+    try:
         value = _decoder(wanted).decode(raw)
-    except msgspec.ValidationError as error:
-        if not _is_about_float(error):
-            raise
-        value = _convert(_decoder(Any).decode(raw), wanted)
+    except msgspec.ValidationError:
+        raise
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"the body is not JSON: {error}") from error
     if _is_deep(raw):

@@ -1,0 +1,196 @@
+"""The server with everything real but the models; in process, and on a socket of loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import uvicorn
+from litestar.testing import TestClient
+
+from runtime_core import http
+from runtime_core.engine.handlers import builtin_handlers
+from runtime_core.engine.machine import Machine
+from runtime_core.engine.toolbox import SourceToolbox
+from runtime_core.errors import NoBackendAvailable
+from runtime_core.settings import Settings
+from runtime_core.storage import sqlite
+from runtime_core.types import (
+    BackendConfig,
+    Chain,
+    ChatChunk,
+    ChatRequest,
+    Embeddings,
+    HookInfo,
+    ModelInfo,
+    Routed,
+    Task,
+    Transition,
+    Usage,
+    Value,
+    Wanted,
+)
+from runtime_core.types import Branch as Goto
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+
+BACKEND = BackendConfig(name="fake", type="fake", base_url="http://fake")
+
+
+class Models:
+    """Answers with *script*: texts are chunks, exceptions are raised, "PAUSE" waits.
+
+    Without a script it repeats the last message's text, word by word.
+    """
+
+    def __init__(self) -> None:
+        self.script: list[str | Exception] | None = None
+        self.requests: list[ChatRequest] = []
+        self.context_length: int | None = None
+        self.usage: Usage | None = Usage(3, 2)
+        self.paused = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.closed = asyncio.Event()
+        self.open = 0
+
+    async def chat(self, wanted: Wanted, request: ChatRequest) -> AsyncIterator[Any]:
+        self.requests.append(request)
+        self.open += 1
+        try:
+            yield Routed("fake", "fake", "m1")
+            for piece in self._pieces(request):
+                if isinstance(piece, Exception):
+                    raise piece
+                if piece == "PAUSE":
+                    self.paused.set()
+                    await self.go_on.wait()
+                else:
+                    yield ChatChunk(piece)
+            yield ChatChunk(finish_reason="stop", usage=self.usage)
+        finally:
+            self.open -= 1
+            self.closed.set()
+
+    def _pieces(self, request: ChatRequest) -> list[str | Exception]:
+        if self.script is not None:
+            return self.script
+        words = str(request.messages[-1].content).split(" ")
+        return [word if n == 0 else f" {word}" for n, word in enumerate(words)]
+
+    async def embed(self, wanted: Wanted, texts: Sequence[str]) -> tuple[Routed, Embeddings]:
+        if self.script:
+            raise NoBackendAvailable("no backend has an embedding model")
+        return Routed("fake", "fake", "e1"), Embeddings([[float(len(t)), 0.5] for t in texts])
+
+    async def models(self) -> Sequence[tuple[BackendConfig, ModelInfo]]:
+        return [(BACKEND, ModelInfo("m1", self.context_length))]
+
+    def default_model(self, role: str) -> str:
+        return {"chat": "m1", "task": "m1"}.get(role, "e1")
+
+    async def find(self, name: str) -> ModelInfo | None:
+        return ModelInfo("m1", self.context_length) if name == "m1" else None
+
+
+class Hooks:
+    """A hook source with one hook."""
+
+    async def hooks(self, tenant_id: str) -> Sequence[HookInfo]:
+        return [HookInfo(name="one", type="local"), HookInfo(name="two", type="local")]
+
+    async def call(self, request: object) -> Value:
+        return Value("called", "string")
+
+
+@pytest.fixture
+def models() -> Models:
+    return Models()
+
+
+@pytest.fixture
+def make_app(models: Models) -> Callable[..., http.Api]:
+    """Build the application; keyword arguments are settings, ``build`` ones for `http.build`."""
+
+    def make(build: dict[str, Any] | None = None, **settings: Any) -> http.Api:
+        database = sqlite.connect("sqlite:///:memory:")
+        toolbox = SourceToolbox({"local": Hooks()})  # type: ignore[dict-item]
+        configured = Settings(**settings)
+
+        @asynccontextmanager
+        async def lifespan(_: object) -> AsyncIterator[None]:
+            await database.migrate()
+            await database.chains.put("default", chat_chain())
+            yield
+            await database.aclose()
+
+        rooms = {
+            "settings": configured,
+            "runner": Machine(builtin_handlers(), models, toolbox),  # type: ignore[arg-type]
+            "chains": database.chains,
+            "sessions": database.sessions,
+            "models": models,
+            "toolbox": toolbox,
+            "plugins": (),
+        }
+        options = {"health_checks": {"database": database.ping}, "lifespan": lifespan}
+        options |= build or {}
+        rooms |= options.pop("rooms", {})  # type: ignore[arg-type]
+        return http.build(configured, rooms=rooms, **options)  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture
+def client(make_app: Callable[..., http.Api]) -> Iterator[TestClient[Any]]:
+    """A client of a server that needs no key."""
+    with TestClient(make_app()) as client:
+        yield client
+
+
+@pytest.fixture
+def serve() -> Callable[[http.Api], Any]:
+    """Serve an application on loopback: ``async with serve(app) as port``."""
+
+    @asynccontextmanager
+    async def serving(app: http.Api) -> AsyncIterator[int]:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            config = uvicorn.Config(
+                app, ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=5
+            )
+            server = uvicorn.Server(config)
+            running = asyncio.create_task(server.serve([listener]), name="uvicorn")
+            async with asyncio.timeout(10):
+                while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+                    await asyncio.sleep(0.005)
+            try:
+                yield listener.getsockname()[1]
+            finally:
+                server.should_exit = True
+                await running
+
+    return serving
+
+
+@pytest.fixture
+def chain() -> Callable[..., dict[str, Any]]:
+    """Write a chain of one task, as clients do."""
+
+    def write(handler: str = "prompt_to_string", **task: Any) -> dict[str, Any]:
+        transition = {"branches": [{"operator": "default", "goto": "end"}]}
+        return {
+            "id": "one",
+            "tasks": [{"id": "a", "handler": handler, "transition": transition, **task}],
+        }
+
+    return write
+
+
+def chat_chain() -> Chain:
+    branches = (Goto(operator="default", goto="end"),)
+    task = Task(id="chat", handler="chat_completion", transition=Transition(branches=branches))
+    return Chain(id="chat", tasks=(task,))
