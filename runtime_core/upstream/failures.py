@@ -125,7 +125,8 @@ def reported_error(
 def _status_error(name: str, response: httpx.Response, body: bytes) -> RuntimeCoreError:
     status = response.status_code
     message = _message_of(body)
-    kind = _kind(status, message)
+    # the words may be in a code beside the message
+    kind = _kind(status, body.decode("utf-8", "replace"))
     text = f"{name} answered {status} at {response.request.url.path}"
     if "location" in response.headers:
         message = f"it moved to {response.headers['location']}, set its base URL accordingly"
@@ -134,12 +135,12 @@ def _status_error(name: str, response: httpx.Response, body: bytes) -> RuntimeCo
     return kind(text, retry_after=_retry_after(response.headers))
 
 
-def _kind(status: int, message: str) -> type[UpstreamError]:
+def _kind(status: int, text: str) -> type[UpstreamError]:
     if status in (401, 403):
         return UpstreamUnauthenticated
     if status == 429:
         return UpstreamRateLimited
-    if _CONTEXT_EXCEEDED.search(message):
+    if _CONTEXT_EXCEEDED.search(text):
         return UpstreamContextExceeded
     if status == 404:
         return UpstreamModelNotFound
@@ -148,7 +149,7 @@ def _kind(status: int, message: str) -> type[UpstreamError]:
 
 def _body_read(response: httpx.Response) -> bytes:
     try:
-        return response.content
+        return response.content[:_MAX_ERROR_BODY]
     except httpx.ResponseNotRead:
         return b""
 
