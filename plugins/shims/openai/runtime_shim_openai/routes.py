@@ -7,7 +7,7 @@ from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, Parameter
 
-from runtime_core.errors import ModelNotFound
+from runtime_core.errors import ModelNotFound, RuntimeCoreError
 from runtime_core.http import (
     ClientDisconnected,
     EventStream,
@@ -106,10 +106,15 @@ async def _complete(
     return answer(completion, headers=run_headers(run.run_id))
 
 
-async def _stream(runner: ChainRunner, run: RunRequest, body: ChatBody) -> Response[Any]:
+async def _stream(
+    request: Request[Any, Any, Any], runner: ChainRunner, run: RunRequest, body: ChatBody
+) -> Response[Any]:
     """Begin to stream once there is something to say: until then an error has its status."""
     feed = Feed(runner.run(run))
-    await feed.head(begins)
+    try:
+        await until_disconnected(request, feed.head(begins))
+    except RuntimeCoreError as error:
+        raise RunFailed(error, run.run_id) from error
     stream = CompletionStream(body.request.model, include_usage=body.include_usage)
     return EventStream(
         feed,
