@@ -98,7 +98,7 @@ async def _complete(
         live=body.stream,
     )
     if body.stream:
-        return await _stream(runner, run, body)
+        return await _stream(request, runner, run, body)
     finished = await until_disconnected(request, collect(runner, run))
     completion = completion_to_wire(completion_of(finished.output, body.request.model))
     if stack_trace in ("true", "True"):
