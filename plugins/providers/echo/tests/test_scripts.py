@@ -170,6 +170,25 @@ async def test_scripted_conversations_at_the_same_time_do_not_mix(echo, ask, tex
     assert ended == ["b done", "a done"]
 
 
+async def test_a_scripted_conversation_of_several_steps(echo, ask, text, calls):
+    provider = echo(
+        script=[
+            {
+                "tool_calls": [{"name": "a"}],
+                "then": [{"tool_calls": [{"name": "b"}]}, "done"],
+            },
+            "next",
+        ]
+    )
+    history = [Message(role="user", content="go")]
+    for name in ("a", "b"):
+        made = calls(await ask(provider, *history))
+        assert [call[1] for call in made] == [name]
+        history += [turn(made), *results(made, "ok")]
+    assert text(await ask(provider, *history)) == "done"
+    assert text(await ask(provider, "go")) == "next"
+
+
 async def test_a_script_from_a_file(echo, ask, text, tmp_path):
     path = tmp_path / "script.yaml"
     path.write_text("- one\n- {text: two, finish_reason: length}\n", "utf-8")

@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import aclosing
 
+import httpx
 import pytest
 from runtime_openai_wire import Dialect, OpenAIWireProvider
 from runtime_openai_wire.testing import CHAT_MODEL, EMBED_MODEL, FakeOpenAI
@@ -183,3 +184,15 @@ async def test_errors_in_answers_do_not_quote_the_key(fake, client):
     fake.will_stream(b"data: " + body + b"\n\n")
     with pytest.raises(errors.UpstreamError, match=r"key \*\*\* is odd"):
         await collect(provider)
+
+
+async def test_errors_in_lists_of_models_do_not_quote_the_key():
+    def handle(request):
+        error = {"error": {"message": f"{request.headers['authorization'].split()[1]} is odd"}}
+        return httpx.Response(200, json=error)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(handle)) as client:
+        config = BackendConfig(name="acme", type="acme", base_url="http://x", api_key="oddKey77")
+        with pytest.raises(errors.UpstreamError, match="is odd") as caught:
+            await OpenAIWireProvider(config, client).models()
+    assert "oddKey77" not in str(caught.value)

@@ -210,6 +210,14 @@ def test_calls_from_the_time_before_tools():
     assert chunks[-1].finish_reason == "tool_calls"
 
 
+def test_a_call_from_that_time_with_text():
+    (chunk, _) = read(
+        event({"content": "Look: ", "function_call": {"name": "f", "arguments": "{}"}}, "stop")
+    )
+    assert chunk.text == "Look: "
+    assert [(call.name, call.arguments) for call in chunk.tool_calls] == [("f", "{}")]
+
+
 def test_an_answer_that_calls_tools_ends_with_tool_calls():
     chunks = read(event({"tool_calls": [call(0, "c", "f", "{}")]}), event({}, "stop"))
     assert chunks[-1].finish_reason == "tool_calls"
