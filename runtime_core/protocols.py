@@ -203,8 +203,9 @@ class TaskHandler(Protocol):
     """What a task's ``handler`` names.
 
     ``accepts`` are the input types it takes; ``returns`` is its output type, None when that
-    depends on the input.  ``transitions`` are the transition values it can end with, None when
-    they are free text.
+    depends on the input; one with a true attribute ``passes_input`` returns what it is handed.
+    ``transitions`` are the transition values it can end with, None when they are free text, empty
+    when it always fails.
     """
 
     accepts: frozenset[DataType]

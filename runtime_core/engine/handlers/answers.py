@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
-
+from runtime_core.engine.handlers.jsontext import decode_json
 from runtime_core.errors import TaskFailed, UnusableAnswer
 from runtime_core.types import Outcome, Value
 
@@ -123,8 +122,8 @@ def as_js(text: str, task: Task) -> Outcome:
 
 def _code_in_json(text: str) -> str | None:
     try:
-        decoded: Any = msgspec.json.decode(text)
-    except msgspec.DecodeError:
+        decoded = decode_json(text)
+    except ValueError:
         return None
     code = decoded.get("code") if isinstance(decoded, dict) else None
     return code if isinstance(code, str) else None

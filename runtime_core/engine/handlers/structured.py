@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-import jsonschema_rs
-import msgspec
-
 from runtime_core.engine.handlers.answers import shorten, without_fence
+from runtime_core.engine.handlers.jsontext import decode_json
 from runtime_core.errors import UnusableAnswer
 from runtime_core.types import Outcome, Value
 
@@ -50,8 +48,8 @@ def schema_problem(task: Task) -> str | None:
 def _decode(text: str) -> Any:
     for candidate in (text.strip(), without_fence(text), _outermost(text)):
         try:
-            return msgspec.json.decode(candidate)
-        except msgspec.DecodeError:
+            return decode_json(candidate)
+        except ValueError:
             continue
     raise UnusableAnswer(f"the model answered {shorten(text)}, which is not JSON")
 
@@ -75,6 +73,9 @@ def _check(value: Any, schema: dict[str, Any]) -> None:
 
 
 def _validator(schema: dict[str, Any]) -> Any:
+    # imported when first needed: 10 MB that most servers never use
+    import jsonschema_rs
+
     # offline: a schema from a client must not make the server fetch addresses;
     # the linear-time regex engine: nor may its patterns stall it
     return jsonschema_rs.validator_for(

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from runtime_core.engine.handlers.hook import render_args
+from runtime_core.engine.handlers.jsontext import decode_json
 from runtime_core.engine.handlers.offers import Target, client_tools, targets
+from runtime_core.engine.values import wire_output
 from runtime_core.errors import RuntimeCoreError, TaskFailed
 from runtime_core.types import ChatHistory, Message, Outcome, ToolCalled, ToolRequest, Value
 
@@ -16,9 +19,6 @@ if TYPE_CHECKING:
 
     from runtime_core.protocols import TaskCall
     from runtime_core.types import DataType, ToolCall
-
-from runtime_core.engine.handlers.hook import render_args
-from runtime_core.engine.values import wire_output
 
 __all__ = ("ToolCallsHandler",)
 
@@ -102,8 +102,8 @@ async def _call_one(
 
 def _arguments(tool_call: ToolCall) -> dict[str, Any]:
     try:
-        arguments = msgspec.json.decode(tool_call.function.arguments or "{}")
-    except msgspec.DecodeError as error:
+        arguments = decode_json(tool_call.function.arguments or "{}")
+    except ValueError as error:
         raise TaskFailed(f"its arguments are not JSON: {error}") from error
     if not isinstance(arguments, dict):
         raise TaskFailed("its arguments must be a JSON object")

@@ -485,6 +485,7 @@ async def test_results_are_texts(bench, execute, value, content):
         (UpstreamUnavailable("refused"), "{}", "refused"),
         (Value("x", "string"), "[1]", "must be a JSON object"),
         (Value("x", "string"), "{not json", "not JSON"),
+        (Value("x", "string"), "[" * 100_000, "nested too deeply"),
     ],
 )
 async def test_a_failing_tool_is_told_to_the_model(bench, execute, failure, arguments, reason):

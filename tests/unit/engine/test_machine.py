@@ -680,7 +680,7 @@ async def test_an_answer_that_nobody_saw_is_tried_again(bench):
     bench.models.answers("Hello")
     result = await bench.one(task, chat())
     assert result.messages[-1].content == "Hello"
-    bench.models.answers(UpstreamProtocolError("broke before the first word"))
+    bench.models.answers(ChatChunk(reasoning="hm"), UpstreamProtocolError("before the first word"))
     bench.models.answers("Hello")
     assert (await bench.one(task, chat(), live=True)).messages[-1].content == "Hello"
 
