@@ -162,6 +162,6 @@ class Call:
 
     def delta(self, chunk: ChatChunk) -> Delta:
         """Wrap a piece of an answer for the event stream."""
-        if self._live and (chunk.text or chunk.tool_calls):
+        if self._live and (chunk.text or chunk.tool_calls or chunk.reasoning):
             self._attempt.shown = True
         return Delta(self._task_id, chunk, self._final)

@@ -28,6 +28,7 @@ from runtime_core.types import (
     RunFinished,
     StepFinished,
     StepStarted,
+    ToolCallDelta,
     Value,
 )
 
@@ -662,13 +663,21 @@ async def test_deltas_are_final_when_the_output_can_only_be_the_runs(bench, task
     assert {delta.final for delta in result.deltas} == {final}
 
 
-async def test_an_answer_already_shown_is_not_tried_again(bench, goto):
+@pytest.mark.parametrize(
+    "piece",
+    [
+        ChatChunk("Hel"),
+        ChatChunk(reasoning="hm"),
+        ChatChunk(tool_calls=(ToolCallDelta(0, "c", "t"),)),
+    ],
+)
+async def test_an_answer_already_shown_is_not_tried_again(bench, goto, piece):
     task = {
         "handler": "chat_completion",
         "retry_on_failure": 3,
         "transition": {**goto("end"), "on_failure": "a"},
     }
-    bench.models.answers(ChatChunk("Hel"), UpstreamProtocolError("broke"))
+    bench.models.answers(piece, UpstreamProtocolError("broke"))
     result = await bench.one(task, chat(), live=True)
     assert isinstance(result.error, UpstreamProtocolError)
     assert len(result.steps) == 1
@@ -680,7 +689,7 @@ async def test_an_answer_that_nobody_saw_is_tried_again(bench):
     bench.models.answers("Hello")
     result = await bench.one(task, chat())
     assert result.messages[-1].content == "Hello"
-    bench.models.answers(ChatChunk(reasoning="hm"), UpstreamProtocolError("before the first word"))
+    bench.models.answers(ChatChunk(), UpstreamProtocolError("before the first word"))
     bench.models.answers("Hello")
     assert (await bench.one(task, chat(), live=True)).messages[-1].content == "Hello"
 
