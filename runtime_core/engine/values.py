@@ -179,21 +179,27 @@ def prompt_text(value: Value) -> str:
 
     :raises TaskFailed: a value of this type has no prompt text.
     """
-    data = value.data
-    if isinstance(data, str):
-        return data
-    if isinstance(data, (ChatHistory, ChatRequest)):
-        return text_of(data.messages[-1]) if data.messages else ""
-    if isinstance(data, bool):
-        return "true" if data else "false"
-    if isinstance(data, int):
-        return str(data)
-    if isinstance(data, float) and value.type != "json":
-        return f"{data:.6f}"
-    raise TaskFailed(
-        f"a value of type {value.type} cannot be a prompt: use prompt_template to turn it into "
-        "text, for example {{json .input}}"
-    )
+    write = _PROMPTS.get(value.type)
+    if write is None:
+        raise TaskFailed(
+            f"a value of type {value.type} cannot be a prompt: use prompt_template to turn it "
+            "into text, for example {{json .input}}"
+        )
+    return write(value.data)
+
+
+def _last_text(data: ChatHistory | ChatRequest) -> str:
+    return text_of(data.messages[-1]) if data.messages else ""
+
+
+_PROMPTS: dict[str, Callable[[Any], str]] = {
+    "string": str,
+    "int": str,
+    "float": "{:.6f}".format,
+    "bool": lambda data: "true" if data else "false",
+    "chat_history": _last_text,
+    "openai_chat": _last_text,
+}
 
 
 def text_of_value(value: Value) -> str:
