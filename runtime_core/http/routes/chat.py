@@ -11,7 +11,7 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
 from runtime_core.engine.closing import closing
-from runtime_core.errors import InvalidRequest, NotFound, RuntimeCoreError
+from runtime_core.errors import InvalidRequest, NotFound, RuntimeCoreError, Unprocessable
 from runtime_core.http.answers import answer
 from runtime_core.http.conversation import (
     context_length,
@@ -45,6 +45,7 @@ from runtime_core.types import (
 __all__ = ("CHAT",)
 
 _TAGS = ["Chat"]
+_LONGEST_NAME = 255
 
 
 class _Turn(Struct, frozen=True):
@@ -80,6 +81,7 @@ async def say(
     """
     if not data.message:
         raise InvalidRequest("message: must not be empty", param="message")
+    _check_name(data.session)
     past = await _past(sessions, tenant_id, data.session)
     chain_id = data.chain or (past.chain_id if past else settings.chat_chain)
     chain = (await chains.get(tenant_id, chain_id)).chain
@@ -136,6 +138,14 @@ async def delete_session(
 
 
 CHAT = (say, list_sessions, get_session, delete_session)
+
+
+def _check_name(session_id: str | None) -> None:
+    """Refuse a name that cannot be stored now, not after the model has been paid for."""
+    if session_id and (len(session_id) > _LONGEST_NAME or "\0" in session_id):
+        raise Unprocessable(
+            f"session: at most {_LONGEST_NAME} characters, none of them NUL", param="session"
+        )
 
 
 async def _past(

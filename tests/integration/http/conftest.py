@@ -111,35 +111,40 @@ def models() -> Models:
     return Models()
 
 
+def application(models: Models, build: dict[str, Any] | None, **settings: Any) -> http.Api:
+    """Build the application over a database of its own."""
+    database = sqlite.connect("sqlite:///:memory:")
+    toolbox = SourceToolbox({"local": Hooks()})
+    configured = Settings(**settings)
+
+    @asynccontextmanager
+    async def lifespan(_: object) -> AsyncIterator[None]:
+        await database.migrate()
+        await database.chains.put("default", chat_chain())
+        yield
+        await database.aclose()
+
+    rooms = {
+        "settings": configured,
+        "runner": Machine(builtin_handlers(), models, toolbox),
+        "chains": database.chains,
+        "sessions": database.sessions,
+        "models": models,
+        "toolbox": toolbox,
+        "plugins": (),
+    }
+    options = {"health_checks": {"database": database.ping}, "lifespan": lifespan}
+    options |= build or {}
+    rooms |= options.pop("rooms", {})  # type: ignore[arg-type]
+    return http.build(configured, rooms=rooms, **options)  # type: ignore[arg-type]
+
+
 @pytest.fixture
 def make_app(models: Models) -> Callable[..., http.Api]:
     """Build the application; keyword arguments are settings, ``build`` ones for `http.build`."""
 
     def make(build: dict[str, Any] | None = None, **settings: Any) -> http.Api:
-        database = sqlite.connect("sqlite:///:memory:")
-        toolbox = SourceToolbox({"local": Hooks()})  # type: ignore[dict-item]
-        configured = Settings(**settings)
-
-        @asynccontextmanager
-        async def lifespan(_: object) -> AsyncIterator[None]:
-            await database.migrate()
-            await database.chains.put("default", chat_chain())
-            yield
-            await database.aclose()
-
-        rooms = {
-            "settings": configured,
-            "runner": Machine(builtin_handlers(), models, toolbox),  # type: ignore[arg-type]
-            "chains": database.chains,
-            "sessions": database.sessions,
-            "models": models,
-            "toolbox": toolbox,
-            "plugins": (),
-        }
-        options = {"health_checks": {"database": database.ping}, "lifespan": lifespan}
-        options |= build or {}
-        rooms |= options.pop("rooms", {})  # type: ignore[arg-type]
-        return http.build(configured, rooms=rooms, **options)  # type: ignore[arg-type]
+        return application(models, build, **settings)
 
     return make
 
@@ -148,6 +153,13 @@ def make_app(models: Models) -> Callable[..., http.Api]:
 def client(make_app: Callable[..., http.Api]) -> Iterator[TestClient[Any]]:
     """A client of a server that needs no key."""
     with TestClient(make_app()) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[TestClient[Any]]:
+    """A client for tests that leave nothing behind."""
+    with TestClient(application(Models(), None)) as client:
         yield client
 
 

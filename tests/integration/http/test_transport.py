@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
+@pytest.fixture
+def client(shared: TestClient[Any]) -> TestClient[Any]:
+    return shared
+
+
 def error_of(response: Any) -> dict[str, Any]:
     assert response.headers["content-type"] == "application/json"
     error: dict[str, Any] = response.json()["error"]
