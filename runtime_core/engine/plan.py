@@ -154,7 +154,7 @@ class Plans:
         :raises InvalidChain: the chain has problems.
         """
         kept = self._by_identity.get(id(chain))
-        if kept is None or kept.chain is not chain:
+        if kept is None:
             encoded = msgspec.json.encode(chain)
             key = hashlib.blake2b(encoded, digest_size=32).digest()
             kept = self._kept.get(key)

@@ -188,6 +188,14 @@ def test_a_failure_path_is_no_way_out_of_a_loop(problems):
     assert "no way out" in found[0]
 
 
+def test_a_task_that_always_fails_ends_a_loop_whatever_its_branches_say(problems):
+    found = problems(
+        {"id": "a", "handler": "noop", "transition": to("b")},
+        {"id": "b", "handler": "raise_error", "prompt_template": "x", "transition": to("a")},
+    )
+    assert found == []
+
+
 @pytest.mark.parametrize("way_out", ["end", "", "c", "d"])
 def test_a_loop_with_a_way_out_is_fine(problems, way_out):
     found = problems(
