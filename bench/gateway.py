@@ -71,6 +71,9 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--install", action="store_true", help="install those peers first")
     parser.add_argument("--rounds", type=int, default=0, help="default: 5, with --quick 1")
     parser.add_argument("--quick", action="store_true", help="a quarter of the time, rougher")
+    parser.add_argument(
+        "--patience", type=float, default=10, help="seconds to wait for quiet cores, each time"
+    )
     parser.add_argument("--json", type=Path, help="default: a new file in bench/results")
     options = parser.parse_args(argv)
     options.peers = [name for name in options.peers.split(",") if name]
@@ -86,21 +89,22 @@ def main(argv: Sequence[str]) -> int:
         for name in options.peers:
             peers.install(name)
     rounds = options.rounds or (1 if options.quick else 5)
-    result = _measure(["direct", "ours", *options.peers], rounds, 0.25 if options.quick else 1.0)
+    result = _measure(options, rounds, 0.25 if options.quick else 1.0)
     _print(result)
     print(f"\nwritten to {write('gateway', result, options.json)}")
     return 0 if all(check.passed for check in result["checks"]) and not result["errors"] else 1
 
 
-def _measure(names: Sequence[str], rounds: int, scale: float) -> dict[str, Any]:
+def _measure(options: argparse.Namespace, rounds: int, scale: float) -> dict[str, Any]:
     cores = machine.place()
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         upstream = stack.enter_context(UpstreamProcess(directory, cores.load))
         load = stack.enter_context(Load(directory, cores.load))
+        names = ["direct", "ours", *options.peers]
         targets = list(_start(names, upstream.port, directory, cores, stack))
         idle = _idle(targets)
-        bench = _Bench(targets, load, upstream, cores)
+        bench = _Bench(targets, load, upstream, cores, options.patience)
         for target in targets:
             for scenario in _WARM_UP:
                 bench.run(target, scenario, 0, 1.0)
@@ -116,7 +120,16 @@ def _measure(names: Sequence[str], rounds: int, scale: float) -> dict[str, Any]:
         }
         startup = {target.name: target.startup for target in targets}
         versions = {target.name: target.version for target in targets if target.version}
-    figures = summary.figures(runs, memory, startup)
+    return _result(cores, versions, rounds, runs, summary.figures(runs, memory, startup))
+
+
+def _result(
+    cores: machine.Cores,
+    versions: dict[str, str],
+    rounds: int,
+    runs: list[Run],
+    figures: summary.Figures,
+) -> dict[str, Any]:
     return {
         "machine": machine.describe("uvicorn", "litestar", "httpx", "uvloop"),
         "cores": str(cores),
@@ -155,9 +168,14 @@ class _Bench:
     """The targets, what drives them, and how they are measured."""
 
     def __init__(
-        self, targets: Sequence[Target], load: Load, upstream: UpstreamProcess, cores: machine.Cores
+        self,
+        targets: Sequence[Target],
+        load: Load,
+        upstream: UpstreamProcess,
+        cores: machine.Cores,
+        patience: float,
     ) -> None:
-        self.targets = targets
+        self._patience = patience
         self._load = load
         self._helpers = (load.tree, upstream.tree)
         self._servers = tuple(tree for target in targets for tree in target.trees)
@@ -167,6 +185,7 @@ class _Bench:
         """Measure; again, and keep the quietest, while others use the same cores."""
         runs: list[Run] = []
         while len(runs) < _ATTEMPTS:
+            machine.wait_until_quiet(self._watch, _QUIET, self._patience)
             runs.append(self.run(target, scenario, number, scale))
             if runs[-1].noise <= _QUIET:
                 break

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import psutil
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ("Cores", "ProcessTree", "Sample", "Watch", "describe", "place")
+__all__ = ("Cores", "ProcessTree", "Sample", "Watch", "describe", "place", "wait_until_quiet")
 
 
 class Cores(NamedTuple):
@@ -119,3 +119,13 @@ class Watch:
         after = self._others()
         used = (after[core] - before for core, before in self._before.items())
         return max(0.0, *used, 0.0) / seconds if seconds > 0 else 0.0
+
+
+def wait_until_quiet(watch: Callable[[], Watch], limit: float, patience: float) -> None:
+    """Return when others use less than ``limit`` of the cores, or after ``patience`` seconds."""
+    deadline = time.perf_counter() + patience
+    while time.perf_counter() < deadline:
+        look = watch()
+        time.sleep(0.25)
+        if look.noise() < limit:
+            return
