@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from runtime_core.errors import RuntimeCoreError
+from runtime_core.types import RunFinished
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
@@ -140,8 +141,9 @@ class MeteredRunner:
         events: Any = self._runner.run(request)
         try:
             async for event in events:
+                if isinstance(event, RunFinished):
+                    status = "ok"  # readers may leave at the last event
                 yield event
-            status = "ok"
         except RuntimeCoreError as error:
             status = error.code
             raise

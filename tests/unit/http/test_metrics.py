@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from runtime_core.errors import TimedOut
 from runtime_core.http.metrics import MeteredRunner, Metrics
+from runtime_core.types import RunFinished
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -79,15 +80,24 @@ def test_the_process_and_the_version_are_shown() -> None:
 
 async def test_a_run_is_counted_while_it_goes_and_when_it_ended() -> None:
     metrics = Metrics(version="1")
-    runner: Any = MeteredRunner(Runner(1, 2), metrics)  # type: ignore[arg-type]
+    runner: Any = MeteredRunner(Runner(1, RunFinished("x", "string")), metrics)  # type: ignore[arg-type]
     seen = []
     async for event in runner.run(SimpleNamespace()):
         assert metrics.runs_in_flight == 1
         seen.append(event)
-    assert seen == [1, 2]
+    assert seen == [1, RunFinished("x", "string")]
     assert samples(metrics)["runtime_run_seconds_count", "status=ok"] == 1
     assert metrics.runs_in_flight == 0
     assert runner.check("c") == ["checked c"]
+
+
+async def test_a_reader_may_leave_at_the_last_event() -> None:
+    metrics = Metrics(version="1")
+    inner = Runner(RunFinished("x", "string"))
+    events: Any = MeteredRunner(inner, metrics).run(SimpleNamespace())  # type: ignore[arg-type]
+    await anext(events)
+    await events.aclose()
+    assert samples(metrics)["runtime_run_seconds_count", "status=ok"] == 1
 
 
 async def test_a_failed_run_is_counted_by_its_code() -> None:
