@@ -140,16 +140,39 @@ async def test_a_start_on_an_up_to_date_database_does_not_import_alembic(databas
     assert second.split() == own
 
 
-async def test_replicas_that_start_at_once_do_not_collide(database_url, open_database):
+async def test_of_replicas_that_start_at_once_one_migrates(database_url, open_database):
     async with asyncio.TaskGroup() as group:
-        for _ in range(4):
-            group.create_task(run_python(opening(database_url), database_url))
-        for _ in range(4):
-            group.create_task(open_database(database_url).migrate())
+        starts = [
+            group.create_task(run_python(opening(database_url), database_url)) for _ in range(4)
+        ]
 
+    assert sum("alembic" in start.result() for start in starts) == 1
     database = open_database(database_url)
     assert (await database.schema()).revision == HEAD
     await database.chains.put("default", Chain(id="a"))
+
+
+async def test_rooms_of_one_process_may_migrate_at_once(database_url, open_database):
+    async with asyncio.TaskGroup() as group:
+        for _ in range(4):
+            group.create_task(open_database(database_url).migrate())
+
+
+async def test_a_start_on_an_up_to_date_database_waits_for_no_lock(database):
+    locked, started = asyncio.Event(), asyncio.Event()
+
+    async def hold(connection) -> None:
+        for statement in database._driver.migration_lock:
+            await connection.execute(text(statement))
+        await connection.execute(text("DELETE FROM task_chains"))
+        locked.set()
+        await started.wait()
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(database.transaction(hold))
+        await locked.wait()
+        await database.migrate()
+        started.set()
 
 
 async def test_a_database_from_a_newer_release_is_left_alone(database):
