@@ -43,12 +43,9 @@ def endless_loops(chain: Chain, handlers: Mapping[str, TaskHandler]) -> list[lis
     tasks = {task.id: task for task in chain.tasks}
     after = {task.id: [branch.goto for branch in _branches(task)] for task in chain.tasks}
     stuck = _stuck(chain, handlers, after)
-    loops: dict[frozenset[str], list[str]] = {}
-    for task_id in tasks:
-        if task_id in stuck:
-            loop = _loop_from(task_id, after)
-            loops.setdefault(frozenset(loop), loop)
-    return list(loops.values())
+    seen: set[str] = set()
+    loops = (_loop_from(task_id, after, seen) for task_id in tasks if task_id in stuck)
+    return [loop for loop in loops if loop]
 
 
 def _stuck(
@@ -81,13 +78,15 @@ def _leaves(gotos: list[str], known: Mapping[str, object]) -> bool:
     return not gotos or any(goto in ENDS or goto not in known for goto in gotos)
 
 
-def _loop_from(task_id: str, after: Mapping[str, list[str]]) -> list[str]:
+def _loop_from(task_id: str, after: Mapping[str, list[str]], seen: set[str]) -> list[str]:
+    """Return the loop that the first branches lead into; nothing if it was seen before."""
     path: dict[str, None] = {}
-    while task_id not in path:
+    while task_id not in seen:
+        seen.add(task_id)
         path[task_id] = None
         task_id = after[task_id][0]
     ids = list(path)
-    return ids[ids.index(task_id) :]
+    return ids[ids.index(task_id) :] if task_id in path else []
 
 
 def _branches(task: Task) -> Iterable[Branch]:
@@ -119,15 +118,16 @@ class _TypeFlow:
         self._input = frozenset((input_type,))
         self._handed: dict[str, set[str]] = {task_id: set() for task_id in self._tasks}
         self._made: dict[str, set[str]] = {task_id: set() for task_id in self._tasks}
+        self._readers: dict[str, list[str]] = {}
+        for task in chain.tasks:
+            self._readers.setdefault(task.input_var, []).append(task.id)
         self._handed[chain.tasks[0].id] |= self._input
 
     def settle(self) -> None:
         """Spread types until nothing changes."""
-        changed = True
-        while changed:
-            changed = False
-            for task in self._tasks.values():
-                changed |= self._spread(task)
+        pending = list(self._tasks)
+        while pending:
+            pending.extend(self._spread(self._tasks[pending.pop()]))
 
     def given(self, task: Task) -> Iterable[str]:
         """Return the types that may reach the task's handler."""
@@ -142,18 +142,19 @@ class _TypeFlow:
             return self._made[name]
         return (_UNKNOWN,) if name and name != "previous_output" else self._handed[task.id]
 
-    def _spread(self, task: Task) -> bool:
+    def _spread(self, task: Task) -> Iterator[str]:
+        """Pass on what *task* makes, yielding the tasks that this concerns."""
         made = self._made[task.id]
         grown = self._returned(task) - made
+        if not grown:
+            return
         made |= grown
-        changed = bool(grown)
+        yield from self._readers.get(task.id, ())
         for branch in _branches(task):
             handed = self._handed.get(branch.goto)
-            if handed is not None:
-                before = len(handed)
-                handed |= self._passed(branch, made)
-                changed |= len(handed) > before
-        return changed
+            if handed is not None and not handed >= (passed := self._passed(branch, made)):
+                handed |= passed
+                yield branch.goto
 
     def _returned(self, task: Task) -> set[str]:
         handler = self._handlers[task.handler]
@@ -167,6 +168,6 @@ class _TypeFlow:
         return {"string"} if task.hook is not None and task.output_template else {_UNKNOWN}
 
     def _passed(self, branch: Branch, made: set[str]) -> set[str]:
-        if branch.compose is None or not made:
+        if branch.compose is None:
             return made
         return {_COMPOSED.get(branch.compose.strategy, _UNKNOWN)}

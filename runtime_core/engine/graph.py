@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,19 @@ from runtime_core.errors import TemplateFailed, Unprocessable
 from runtime_core.protocols import SelfChecking
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from runtime_core.protocols import TaskHandler
     from runtime_core.types import Branch, Chain, DataType, HookInfo, Task
 
-__all__ = ("find_problems", "template_fields")
+__all__ = ("find_mismatches", "find_problems", "template_fields")
+
+_MOST = 100
+_MORE = "there are more problems: fix these first"
+#: Guessing what a name was meant to be takes time that grows with both.
+_LONGEST_GUESSED = 100
+_MOST_GUESSED = 500
+_MOST_SHOWN = 50
 
 
 def find_problems(
@@ -30,7 +38,7 @@ def find_problems(
     input_type: DataType | None = None,
     hooks: Sequence[HookInfo] | None = None,
 ) -> list[str]:
-    """Name every problem of *chain*; an empty list means that it can run.
+    """Name every problem of *chain*, up to a hundred; an empty list means that it can run.
 
     *compile_template* raises `TemplateFailed`.  With *hooks*, the listing of a toolbox, names of
     hooks and tools are looked up too.  Types are followed from *input_type* where it is given.
@@ -38,18 +46,36 @@ def find_problems(
     if not chain.tasks:
         return ["the chain has no tasks: add at least one"]
     names = _Names(chain, handlers, hooks)
-    found = list(_id_problems(chain))
-    for task in chain.tasks:
-        in_task = (
-            *_handler_problems(task, names),
-            *_transition_problems(task, names),
-            *_field_problems(task, compile_template),
-            *_input_problems(task, names),
-            *_hook_problems(task, names),
+    problems = itertools.chain(
+        _id_problems(chain),
+        (
+            f"task {task.id!r}: {problem}"
+            for task in chain.tasks
+            for problem in _task_problems(task, names, compile_template)
+        ),
+        _shape_problems(chain, handlers),
+        find_mismatches(chain, handlers, input_type),
+    )
+    found = list(dict.fromkeys(itertools.islice(problems, _MOST + 1)))
+    return found if len(found) <= _MOST else [*found[:_MOST], _MORE]
+
+
+def find_mismatches(
+    chain: Chain, handlers: Mapping[str, TaskHandler], input_type: DataType | None
+) -> Iterator[str]:
+    """Name every task that is handed a type it does not take.
+
+    Only of chains whose handlers are all known; *input_type* is the type of the run's input, None
+    when that is not known.
+    """
+    if not all(task.handler in handlers for task in chain.tasks):
+        return
+    for task, given in mismatches(chain, handlers, input_type):
+        accepted = ", ".join(sorted(handlers[task.handler].accepts))
+        yield (
+            f"task {task.id!r}: {task.handler} is handed {given} and takes {accepted}; "
+            "choose its input with input_var or prompt_template"
         )
-        found.extend(f"task {task.id!r}: {problem}" for problem in in_task)
-    found.extend(_shape_problems(chain, handlers, input_type))
-    return list(dict.fromkeys(found))
 
 
 def template_fields(task: Task) -> Iterator[tuple[str, str]]:
@@ -104,6 +130,16 @@ def _id_problems(chain: Chain) -> Iterator[str]:
             yield f"{count} tasks have the id {task_id!r}: give each its own"
 
 
+def _task_problems(
+    task: Task, names: _Names, compile_template: Callable[[str], object]
+) -> Iterator[str]:
+    yield from _handler_problems(task, names)
+    yield from _transition_problems(task, names)
+    yield from _field_problems(task, compile_template)
+    yield from _input_problems(task, names)
+    yield from _hook_problems(task, names)
+
+
 def _handler_problems(task: Task, names: _Names) -> Iterator[str]:
     handler = names.handlers.get(task.handler)
     if handler is None:
@@ -112,9 +148,13 @@ def _handler_problems(task: Task, names: _Names) -> Iterator[str]:
         yield from handler.problems(task)
 
 
-def _suggestion(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f": did you mean {close[0]!r}?" if close else f": there are {', '.join(sorted(known))}"
+def _suggestion(name: str, known: Collection[str]) -> str:
+    if len(name) <= _LONGEST_GUESSED and len(known) <= _MOST_GUESSED:
+        close = difflib.get_close_matches(name, known, n=1)
+        if close:
+            return f": did you mean {close[0]!r}?"
+    shown = sorted(known)[:_MOST_SHOWN]
+    return f": there are {', '.join(shown)}{', …' if len(known) > _MOST_SHOWN else ''}"
 
 
 def _transition_problems(task: Task, names: _Names) -> Iterator[str]:
@@ -188,18 +228,9 @@ def _called_hook_problems(name: str, tool: str, hooks: Mapping[str, HookInfo]) -
         yield f"hook {name!r} has no tool {bare!r}{_suggestion(bare, tools)}"
 
 
-def _shape_problems(
-    chain: Chain, handlers: Mapping[str, TaskHandler], input_type: DataType | None
-) -> Iterator[str]:
+def _shape_problems(chain: Chain, handlers: Mapping[str, TaskHandler]) -> Iterator[str]:
     for task_id in unreachable(chain):
         yield f"task {task_id!r} is never reached: let a branch go to it, or remove it"
     for loop in endless_loops(chain, handlers):
-        path = " → ".join(map(repr, (*loop, loop[0])))
+        path = " → ".join(map(repr, (*loop[:_MOST_SHOWN], loop[0])))
         yield f"the loop {path} has no way out: give one of its tasks a branch that leaves it"
-    if all(task.handler in handlers for task in chain.tasks):
-        for task, given in mismatches(chain, handlers, input_type):
-            accepted = ", ".join(sorted(handlers[task.handler].accepts))
-            yield (
-                f"task {task.id!r}: {task.handler} is handed {given} and takes {accepted}; "
-                "choose its input with input_var or prompt_template"
-            )

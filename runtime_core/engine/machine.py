@@ -89,7 +89,7 @@ class Machine:
         :raises InvalidChain: before the first event, with every problem.
         :raises RuntimeCoreError: the run failed; its steps so far were yielded.
         """
-        plan = self._plans.get(request.chain)
+        plan = await self._plans.get(request.chain)
         plan.check_input(request.input.type)
         run = Run(plan, request, self._models, self._toolbox)
         if plan.macros:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,7 +11,7 @@ import msgspec
 
 from runtime_core.engine.durations import parse_duration
 from runtime_core.engine.flow import ENDS
-from runtime_core.engine.graph import find_problems, template_fields
+from runtime_core.engine.graph import find_mismatches, find_problems, template_fields
 from runtime_core.engine.macros import prepare_macros
 from runtime_core.engine.templates import Template
 from runtime_core.engine.transitions import prepare_transition
@@ -32,6 +33,8 @@ _STREAMED = frozenset(("chat_completion", "model_execution"))
 #: Bytes of encoded chains that are kept prepared, together and each.
 _KEPT = 4 * 2**20
 _LARGEST_KEPT = 2**20
+#: Tasks that are prepared in a moment.
+_SMALL = 100
 
 
 class PreparedTask(NamedTuple):
@@ -63,6 +66,7 @@ class Plan:
         self._checked: set[DataType] = set()
         self._refuse(find_problems(chain, handlers, self.template))
         self.macros: ChainMacros = prepare_macros(chain)
+        self._endings = _endings(chain)
         self.tasks = {task.id: self._prepare(task) for task in chain.tasks}
         self.entry = self.tasks[chain.tasks[0].id]
         self._known = {source for task in chain.tasks for _, source in template_fields(task)}
@@ -73,10 +77,7 @@ class Plan:
         :raises InvalidChain: some task would be handed what it does not take.
         """
         if input_type not in self._checked:
-            problems = find_problems(
-                self.chain, self._handlers, self.template, input_type=input_type
-            )
-            self._refuse(problems)
+            self._refuse(list(find_mismatches(self.chain, self._handlers, input_type)))
             self._checked.add(input_type)
 
     def template(self, source: str) -> Template:
@@ -105,27 +106,30 @@ class Plan:
             timeout=parse_duration(task.timeout) if task.timeout else None,
             attempts=1 + max(0, task.retry_on_failure),
             transition=prepare_transition(task.transition),
-            final=task.handler in _STREAMED and _only_ends(task, self.chain),
+            final=task.handler in _STREAMED and _only_ends(task, self._endings),
         )
 
 
-def _only_ends(task: Task, chain: Chain) -> bool:
-    """Whether the task's output can go nowhere but, as it is, to the end of the chain."""
-    tasks = {other.id: other for other in chain.tasks}
-    seen: set[str] = set()
-    pending = [task]
+def _endings(chain: Chain) -> set[str]:
+    """Return the tasks that pass what they are handed, as it is, on to the end of the chain."""
+    before: dict[str, list[Task]] = {}
+    for task in chain.tasks:
+        for branch in task.transition.branches or ():
+            before.setdefault(branch.goto, []).append(task)
+    endings: set[str] = set(ENDS)
+    pending = [task for end in ENDS for task in before.get(end, ())]
     while pending:
-        for branch in pending.pop().transition.branches or ():
-            if branch.compose is not None:
-                return False
-            if branch.goto in ENDS or branch.goto in seen:
-                continue
-            following = tasks[branch.goto]
-            if not _passes_on(following):
-                return False
-            seen.add(branch.goto)
-            pending.append(following)
-    return True
+        task = pending.pop()
+        if task.id not in endings and _passes_on(task) and _only_ends(task, endings):
+            endings.add(task.id)
+            pending.extend(before.get(task.id, ()))
+    return endings
+
+
+def _only_ends(task: Task, endings: set[str]) -> bool:
+    """Whether the task's output can go nowhere but, as it is, to the end of the chain."""
+    branches = task.transition.branches or ()
+    return all(branch.compose is None and branch.goto in endings for branch in branches)
 
 
 def _passes_on(task: Task) -> bool:
@@ -148,8 +152,8 @@ class Plans:
         self._by_identity: dict[int, _Kept] = {}
         self._size = 0
 
-    def get(self, chain: Chain) -> Plan:
-        """Return the plan of *chain*.
+    async def get(self, chain: Chain) -> Plan:
+        """Return the plan of *chain*; a large one is made beside the event loop.
 
         :raises InvalidChain: the chain has problems.
         """
@@ -159,22 +163,28 @@ class Plans:
             key = hashlib.blake2b(encoded, digest_size=32).digest()
             kept = self._kept.get(key)
             if kept is None:
-                return self._new(chain, key, len(encoded))
+                plan = await self._made(chain)
+                self._keep(plan, chain, key, len(encoded))
+                return plan
             self._remember(kept, chain)
         self._kept.move_to_end(kept.key)
         return kept.plan
 
-    def _new(self, chain: Chain, key: bytes, size: int) -> Plan:
-        plan = Plan(chain, self._handlers)
-        if size <= _LARGEST_KEPT:
-            kept = self._kept[key] = _Kept(plan, key, size)
-            self._remember(kept, chain)
-            self._size += size
-            while self._size > _KEPT:
-                _, oldest = self._kept.popitem(last=False)
-                self._by_identity.pop(id(oldest.chain), None)
-                self._size -= oldest.size
-        return plan
+    async def _made(self, chain: Chain) -> Plan:
+        if len(chain.tasks) <= _SMALL:
+            return Plan(chain, self._handlers)
+        return await asyncio.to_thread(Plan, chain, self._handlers)
+
+    def _keep(self, plan: Plan, chain: Chain, key: bytes, size: int) -> None:
+        if size > _LARGEST_KEPT or key in self._kept:
+            return
+        kept = self._kept[key] = _Kept(plan, key, size)
+        self._remember(kept, chain)
+        self._size += size
+        while self._size > _KEPT:
+            _, oldest = self._kept.popitem(last=False)
+            self._by_identity.pop(id(oldest.chain), None)
+            self._size -= oldest.size
 
     def _remember(self, kept: _Kept, chain: Chain) -> None:
         """Recognise *chain*, the latest object of its content; holding it keeps its id its own."""

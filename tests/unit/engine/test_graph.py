@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from runtime_core.engine.chain import decode_chain
@@ -293,6 +295,41 @@ def test_hooks_are_looked_up_in_a_listing(problems_of):
 
 
 def test_a_large_chain_is_checked_quickly(problems):
-    tasks = [{"id": f"t{n}", "handler": "noop", "transition": to(f"t{n + 1}")} for n in range(3000)]
-    tasks.append({"id": "t3000", "handler": "noop", "transition": END})
+    count = 3000
+    ids = [f"t{n}" for n in range(count)]
+    tasks = [
+        {"id": one, "handler": "noop", "transition": to(other)}
+        for one, other in zip(ids, [*ids[1:], "end"], strict=True)
+    ]
+    began = time.process_time()
     assert problems(*tasks, input_type="string") == []
+    assert problems(tasks[0], *reversed(tasks[1:]), input_type="string") == []
+    tasks[-1]["transition"] = to(ids[1])
+    [loop] = problems(*tasks)
+    assert "no way out" in loop
+    assert len(loop) < 2000
+    assert time.process_time() - began < 5
+
+
+def test_a_very_broken_chain_is_refused_quickly(problems):
+    tasks = [
+        {"id": f"t{n}", "handler": "nooop", "input_var": f"x{n}", "transition": to(f"y{n}")}
+        for n in range(3000)
+    ]
+    began = time.process_time()
+    found = problems(*tasks)
+    assert len(found) == 101
+    assert found[-1] == "there are more problems: fix these first"
+    assert all(len(problem) < 1000 for problem in found)
+    assert time.process_time() - began < 5
+
+
+def test_types_reach_tasks_through_any_order_and_variable(problems):
+    found = problems(
+        {"id": "a", "handler": "noop", "transition": to("m")},
+        {"id": "z", "handler": "prompt_to_string", "input_var": "k", "transition": END},
+        {"id": "k", "handler": "parse_key_value", "transition": to("z")},
+        {"id": "m", "handler": "noop", "transition": to("k")},
+    )
+    assert len(found) == 1
+    assert found[0].startswith("task 'z': prompt_to_string is handed json")

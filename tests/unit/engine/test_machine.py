@@ -748,18 +748,39 @@ async def test_chains_of_equal_content_share_their_preparation(bench):
     chain = bench.chain({"id": "a", "handler": "noop"})
     again = bench.chain({"id": "a", "handler": "noop"})
     other = bench.chain({"id": "b", "handler": "noop"})
-    assert compiled.get(chain) is compiled.get(again)
-    assert compiled.get(chain) is not compiled.get(other)
+    assert await compiled.get(chain) is await compiled.get(again)
+    assert await compiled.get(chain) is not await compiled.get(other)
 
 
 async def test_preparations_do_not_pile_up(bench):
     plans = bench.machine._plans
     padding = "x" * 300_000
     for number in range(40):
-        plans.get(bench.chain({"id": f"t{number}", "handler": "noop", "description": padding}))
+        await plans.get(
+            bench.chain({"id": f"t{number}", "handler": "noop", "description": padding})
+        )
     huge = bench.chain({"id": "huge", "handler": "noop", "description": "x" * 2_000_000})
-    assert plans.get(huge) is not plans.get(huge)
+    assert await plans.get(huge) is not await plans.get(huge)
     assert len(plans._kept) < 20
+
+
+async def test_a_large_chain_is_prepared_beside_the_event_loop(bench):
+    turns = 0
+
+    async def other():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    neighbour = asyncio.create_task(other())
+    template = "{% if input %}{{.input}}{% endif %} "
+    tasks = [
+        {"id": f"t{n}", "handler": "noop", "prompt_template": f"{template}{n}"} for n in range(150)
+    ]
+    await bench.machine._plans.get(bench.chain(*tasks))
+    neighbour.cancel()
+    assert turns > 2
 
 
 async def test_step_finished_is_the_last_word_on_a_step(bench):

@@ -43,8 +43,12 @@ def call(hook: str, tool: str = "t") -> ToolRequest:
 
 
 async def test_lists_all_sources_and_earlier_ones_win(source):
-    toolbox = SourceToolbox({"one": source("one", "a", "b"), "two": source("two", "b", "c")})
-    assert [hook.name for hook in await toolbox.hooks("default")] == ["a", "b", "c"]
+    two = source("two", "b", "c")
+    two.add("b", "more", Value("two", "string"))
+    toolbox = SourceToolbox({"one": source("one", "a", "b"), "two": two})
+    listed = await toolbox.hooks("default")
+    assert [hook.name for hook in listed] == ["a", "b", "c"]
+    assert [tool.name for tool in listed[1].tools] == ["t"]
     assert (await toolbox.call(call("b"))).data == "one"
     assert (await toolbox.call(call("c"))).data == "two"
 
