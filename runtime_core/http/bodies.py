@@ -17,7 +17,7 @@ from runtime_core.errors import InvalidRequest, UnsupportedMedia
 from runtime_core.http.yaml import load_yaml
 from runtime_core.types.validation import validation_error
 
-__all__ = ("decode_body",)
+__all__ = ("check_readable", "decode_body")
 
 _JSON = "application/json"
 _YAML = frozenset({"application/yaml", "text/yaml", "application/x-yaml"})
@@ -45,6 +45,11 @@ def decode_body(raw: bytes, content_type: str, wanted: Any) -> Any:
         raise _invalid(error) from error
     except RecursionError:
         raise _too_deep() from None
+
+
+def check_readable(wanted: Any) -> None:
+    """Raise TypeError when no body can be decoded as *wanted*."""
+    _decoder(wanted)
 
 
 def _media_type(content_type: str) -> tuple[str, bool]:

@@ -90,10 +90,12 @@ def build(
 
 
 def check_routes(routes: Sequence[ControllerRouterHandler]) -> None:
-    """Raise when *routes* cannot be mounted beside the kernel's own."""
-    dependencies = _dependencies(dict.fromkeys(_ROOMS), Metrics(version=__version__), {})
-    dependencies["api_document"] = constant(None)
-    _litestar((*kernel_routes(), *routes), dependencies, None)
+    """Raise when *routes*, those of one plugin, cannot be mounted.
+
+    Among the reasons: a parameter that nothing is given for, or a body of a type that cannot be
+    decoded.
+    """
+    _litestar(routes, _dependencies(dict.fromkeys(_ROOMS), Metrics(version=__version__), {}), None)
 
 
 _ROOMS = ("settings", "runner", "chains", "sessions", "models", "toolbox", "plugins")

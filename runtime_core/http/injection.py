@@ -16,6 +16,8 @@ from litestar.plugins import ReceiveRoutePlugin
 from litestar.routes import HTTPRoute
 from litestar.types import Empty
 
+from runtime_core.http.bodies import check_readable
+
 if TYPE_CHECKING:
     from litestar.routes import BaseRoute
 
@@ -35,7 +37,10 @@ class Injection(ReceiveRoutePlugin):
     """Hands dependencies to handlers as they are, one after the other."""
 
     def receive_route(self, route: BaseRoute) -> None:
-        """Prepare the handlers of a route that has just been registered."""
+        """Prepare the handlers of a route that has just been registered.
+
+        :raises TypeError: a handler's ``data`` has a type that no body can be decoded as.
+        """
         if not isinstance(route, HTTPRoute):
             return
         for handler, model in route.route_handler_map.values():
@@ -45,6 +50,8 @@ class Injection(ReceiveRoutePlugin):
                     fields[name] = replace(
                         field, metadata=(*field.metadata, SkipValidationMarker())
                     )
+            if (data := fields.get("data")) is not None:
+                check_readable(data.annotation)
             handler._signature_model = Empty  # made again, from these fields, when asked for
             model.dependency_batches = [
                 {one} for batch in model.dependency_batches for one in batch

@@ -8,11 +8,13 @@ Litestar describes what it knows from the handlers' signatures; what is true for
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from litestar import Litestar
+from litestar.exceptions import LitestarException
 from litestar.openapi import OpenAPIConfig
 from msgspec import Struct
 
@@ -26,6 +28,18 @@ if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
 
 __all__ = ("Document",)
+
+_log = logging.getLogger("runtime.http")
+
+#: What the framework's description raises about types it cannot put in words.
+_INDESCRIBABLE = (
+    AttributeError,
+    LitestarException,
+    LookupError,
+    NameError,
+    TypeError,
+    ValueError,
+)
 
 _REF = "#/components/schemas/{name}"
 _ERRORS = {
@@ -79,16 +93,10 @@ class Document:
         return self._rendered
 
     def _build(self) -> dict[str, Any]:
-        app = Litestar(
-            self._routes,
-            dependencies=dict(self._dependencies),
-            request_class=ApiRequest,
-            logging_config=None,
-            openapi_config=OpenAPIConfig(
-                title="Runtime API", version=self._version, use_handler_docstrings=True
-            ),
-        )
-        schema = app.openapi_schema.to_schema()
+        try:
+            app, schema = self._described(self._routes)
+        except _INDESCRIBABLE:
+            app, schema = self._described([one for one in self._routes if self._can_describe(one)])
         schema["info"]["description"] = (
             "Turns language models, tools, events and small functions into workflows."
         )
@@ -106,6 +114,29 @@ class Document:
             if operation is not None:
                 _complete(operation, handler.opt, schemas)
         return schema
+
+    def _described(
+        self, routes: Sequence[ControllerRouterHandler]
+    ) -> tuple[Litestar, dict[str, Any]]:
+        app = Litestar(
+            routes,
+            dependencies=dict(self._dependencies),
+            request_class=ApiRequest,
+            logging_config=None,
+            openapi_config=OpenAPIConfig(
+                title="Runtime API", version=self._version, use_handler_docstrings=True
+            ),
+        )
+        return app, app.openapi_schema.to_schema()
+
+    def _can_describe(self, route: ControllerRouterHandler) -> bool:
+        """Whether a route can be described; one that cannot does not take the others along."""
+        try:
+            self._described([route])
+        except _INDESCRIBABLE as error:
+            _log.error("%s is left out of the API's description: %s", route, error)
+            return False
+        return True
 
 
 def _handlers(app: Litestar) -> Iterable[tuple[str, str, HTTPRouteHandler]]:

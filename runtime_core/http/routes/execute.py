@@ -98,14 +98,16 @@ async def run_tasks(
     With `Accept: text/event-stream` the run's events are sent while they happen: `step_started`,
     `model_routed`, `delta`, `tool_call`, `step_finished` and, last, `run_finished`.
     """
+    live = "text/event-stream" in request.headers.get("accept", "")
     run = RunRequest(
         chain=await _chain(data, chains, tenant_id),
         input=to_value(data.input, data.input_type),
         run_id=new_run_id(),
         tenant_id=tenant_id,
         template_vars={**(data.template_vars or {}), "request_id": request_id.get()},
+        live=live,
     )
-    if "text/event-stream" in request.headers.get("accept", ""):
+    if live:
         return await live_run(request, runner, run, heartbeat=settings.sse_heartbeat)  # type: ignore[return-value]
     finished = await until_disconnected(request, collect(runner, run))
     return answer(

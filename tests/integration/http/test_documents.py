@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import schemathesis
-from litestar import post
+from litestar import Response, get, post
+from litestar.di import NamedDependency  # noqa: TC002 - likewise
+from litestar.exceptions import LitestarException
 from litestar.params import FromPath, JSONBody  # noqa: TC002 - Litestar evaluates annotations
 from litestar.testing import TestClient
 from msgspec import Struct
@@ -16,6 +18,7 @@ from pydantic import SecretStr
 
 from runtime_core import __version__
 from runtime_core.errors import NoBackendAvailable
+from runtime_core.http import check_routes
 from runtime_core.types import PluginReport
 
 if TYPE_CHECKING:
@@ -237,6 +240,44 @@ def test_tools_can_read_it(document: dict[str, Any]) -> None:
     schema = schemathesis.openapi.from_dict(document)
     read = [result.ok() for result in schema.get_all_operations()]
     assert len(read) == len(list(operations(document)))
+
+
+class Odd(Struct):
+    """A body with a type that has no words in a schema."""
+
+    what: Callable[..., Any]
+
+
+def test_a_route_nobody_can_describe_is_left_out(
+    make_app: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    @get("/odd/{name:str}")
+    async def odd(name: FromPath[str]) -> Response[Odd]:
+        """Do something odd."""
+        return Response(Odd(print))
+
+    with TestClient(make_app({"routes": [odd, order]})) as client:
+        described = client.get("/openapi.json").json()["paths"]
+    assert "/odd/{name}" not in described
+    assert {"/plugin/{name}/orders", "/version"} <= set(described)
+    assert "odd" in caplog.text
+
+
+def test_a_body_nobody_can_decode_is_refused_when_mounting() -> None:
+    @post("/either")
+    async def either(data: JSONBody[list[int] | list[str]]) -> None: ...
+
+    with pytest.raises(TypeError, match="not supported"):
+        check_routes([either])
+
+
+def test_a_parameter_nothing_is_given_for_is_refused_when_mounting() -> None:
+    @get("/unknown")
+    async def unknown(room: NamedDependency[str]) -> None: ...
+
+    with pytest.raises(LitestarException, match="room"):
+        check_routes([unknown])
+    check_routes([order])
 
 
 # -------------------------------------------------------------------------
