@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from runtime_core.storage.database import Database
     from runtime_core.types import ModelRole
 
-__all__ = ("DEFAULT_TENANT", "Kernel", "compose", "create_app")
+__all__ = ("DEFAULT_TENANT", "Kernel", "compose", "create_app", "serving")
 
 DEFAULT_TENANT = "default"
 
@@ -146,7 +146,14 @@ def create_app(settings: Settings | None = None, plugins: Plugins | None = None)
     :param plugins: the loaded plugins; those installed by default.
     :raises StartupError: the server, as configured, must not start.
     """
-    kernel = compose(settings or Settings.load(), plugins)
+    return serving(compose(settings or Settings.load(), plugins))
+
+
+def serving(kernel: Kernel) -> Litestar:
+    """Return the server around *kernel*, which runs as long as the server does.
+
+    :raises StartupError: the server, as configured, must not start.
+    """
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:

@@ -21,6 +21,10 @@ __all__ = ("COMMANDS", "runtime")
 #: Name → where the command is (``module:attribute``) and its line in ``runtime --help``.
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
+        "demo": (
+            "runtime_core.cli.demo:demo",
+            "Start the server, show an answer, say what to try.",
+        ),
         "serve": ("runtime_core.cli.serve:serve", "Start the server."),
         "plugins": ("runtime_core.cli.plugins:plugins", "List the installed plugins."),
         "doctor": ("runtime_core.cli.doctor:doctor", "Check that everything needed is there."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
@@ -14,7 +15,15 @@ if TYPE_CHECKING:
 
     from runtime_core.settings import Settings
 
-__all__ = ("fail", "load_settings", "read_settings", "startup_errors")
+__all__ = (
+    "FAILED",
+    "MISUSED",
+    "fail",
+    "load_settings",
+    "only_warnings",
+    "read_settings",
+    "startup_errors",
+)
 
 #: Exit codes: what was asked cannot be done; what was given is wrong.
 FAILED, MISUSED = 1, 2
@@ -43,6 +52,12 @@ def load_settings(*, quiet: bool = False, **flags: object) -> Settings:
     else:
         logs.configure(settings, _request_id)
     return settings
+
+
+def only_warnings(settings: Settings) -> None:
+    """Keep the log's ordinary lines from mixing with what a command prints, unless asked for."""
+    if settings.log_level == "info":
+        logging.getLogger().setLevel(logging.WARNING)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import signal
@@ -14,7 +15,7 @@ from runtime_core.cli.common import read_settings, startup_errors
 from runtime_core.errors import StartupError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
+    from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 
     import uvicorn
 
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     Send = Callable[[Message], Awaitable[None]]
     # Any: the framework's types of scope, receive and send are narrower than ASGI's.
     App = Callable[[Any, Any, Any], Awaitable[None]]
+    Companion = Callable[[str], Coroutine[Any, Any, None]]
 
-__all__ = ("serve",)
+__all__ = ("check_port", "run_server", "serve")
 
 
 @click.command()
@@ -40,8 +42,17 @@ def serve(addr: str | None, port: str | None, *, strict: bool) -> None:
         check_port(settings.addr, settings.port)
         from runtime_core.app import create_app
 
-        app = _Lifespan(create_app(settings))
-    server = _server(app, settings)
+        app = create_app(settings)
+    run_server(app, settings)
+
+
+def run_server(app: App, settings: Settings, beside: Companion | None = None) -> None:
+    """Serve *app* until SIGTERM or Ctrl-C; what keeps it from starting ends the process.
+
+    :param beside: is run with the server's URL while it serves, and cancelled before it ends.
+    """
+    lifespan = _Lifespan(app)
+    server = _server(lifespan, settings, beside)
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn raises the signal once more at its end; this handler makes that a clean exit.
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
@@ -50,8 +61,8 @@ def serve(addr: str | None, port: str | None, *, strict: bool) -> None:
     except SystemExit:
         # What was wrong is logged already, unless it is one of ours.
         with startup_errors():
-            if app.error:
-                raise app.error from None
+            if lifespan.error:
+                raise lifespan.error from None
         raise SystemExit(1) from None
 
 
@@ -89,16 +100,28 @@ def _unbindable(exc: OSError, addr: str, port: int) -> str:
     return reasons.get(exc.errno or 0, fallback)
 
 
-def _server(app: App, settings: Settings) -> uvicorn.Server:
+def _server(app: App, settings: Settings, beside: Companion | None) -> uvicorn.Server:
     import uvicorn
 
     class Server(uvicorn.Server):
-        """Says where it listens."""
+        """Says where it listens, and has company while it serves."""
+
+        company: asyncio.Task[None] | None = None
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
-            for listener in self.servers[0].sockets if self.started else ():
-                click.echo(f"listening on {_url(listener)}")
+            urls = [_url(one) for one in self.servers[0].sockets] if self.started else []
+            for url in urls:
+                click.echo(f"listening on {url}")
+            if urls and beside is not None:
+                self.company = asyncio.ensure_future(beside(urls[0]))
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            if self.company is not None:
+                # its own requests would keep the server from ending
+                self.company.cancel()
+                await asyncio.gather(self.company, return_exceptions=True)
+            await super().shutdown(sockets)
 
     config = uvicorn.Config(
         app,

@@ -46,7 +46,7 @@ class ModelList(Struct, frozen=True):
 class EmbeddingRequest(Struct, frozen=True):
     """Texts to embed; ``model`` is the server's default when left out."""
 
-    input: str | list[str] | list[int] | list[list[int]]
+    input: str | list[str | int | list[int]]
     model: str | None = None
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = None
