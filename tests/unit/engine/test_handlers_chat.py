@@ -162,6 +162,14 @@ async def test_the_chains_fields_win_over_the_requests(bench):
     assert sent.response_format == {"type": "text"}
 
 
+async def test_the_chains_list_of_models_wins_in_its_order(bench):
+    config = {"models": ["first", "second"], "provider": "p"}
+    bench.models.answers("x")
+    await bench.one(chat(execute_config=config), request())
+    wanted = bench.models.asked[0][0]
+    assert (wanted.models, wanted.providers) == (("first", "second"), ("p",))
+
+
 async def test_without_a_model_in_the_chain_the_requests_is_wanted(bench):
     bench.models.answers("x")
     await bench.one(chat(), request())
