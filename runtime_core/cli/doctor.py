@@ -100,7 +100,13 @@ def _settings(settings: Settings) -> list[Finding]:
 
 
 def _port(settings: Settings) -> list[Finding]:
+    from runtime_core.http import check_bind
+
     where = f"{settings.addr} port {settings.port}"
+    try:
+        check_bind(settings)
+    except SettingsError as exc:
+        return [Finding("fail", "port", exc.message)]
     try:
         check_port(settings.addr, settings.port)
     except StartupError as exc:

@@ -39,9 +39,11 @@ def serve(addr: str | None, port: str | None, *, strict: bool) -> None:
     """Start the server; SIGTERM or Ctrl-C lets it finish what it is doing, then end."""
     settings = read_settings(addr=addr, port=port, strict=strict or None)
     with startup_errors():
-        check_port(settings.addr, settings.port)
         from runtime_core.app import create_app
+        from runtime_core.http import check_bind
 
+        check_bind(settings)
+        check_port(settings.addr, settings.port)
         app = create_app(settings)
     run_server(app, settings)
 
@@ -167,11 +169,18 @@ class _Lifespan:
 
         try:
             await self._app(scope, receive, hold_failure)
-        except StartupError as exc:
-            self.error = exc
+        except (StartupError, ExceptionGroup) as exc:
+            self.error = _startup_error(exc)
+            if self.error is None:
+                raise
             held = [{"type": "lifespan.startup.failed", "message": ""}]
-            await send(held[0])
-            return
         finally:
-            if held and not self.error:
+            if held:
                 await send(held[0])
+
+
+def _startup_error(exc: Exception) -> StartupError | None:
+    """Return the error that the framework's task group may have wrapped."""
+    if isinstance(exc, ExceptionGroup):
+        return next(filter(None, map(_startup_error, exc.exceptions)), None)
+    return exc if isinstance(exc, StartupError) else None
