@@ -62,19 +62,23 @@ class Feed(Generic[T]):
         finally:
             self._bounded = True
 
-    async def take(self, timeout: float | None = None) -> list[T] | None:  # noqa: ASYNC109 - a timer, not a cancel
+    async def take(self) -> list[T] | None:
         """Return what is ready, waiting for the first item; None is the end.
 
-        An empty list says that *timeout* seconds passed without an item.  Does not raise the
-        source's error: after the end, it is in `failure`.
+        An empty list says that `nudge` was called meanwhile.  Does not raise the source's error:
+        after the end, it is in `failure`.
         """
         if not self._ready and not self._over:
-            await self._wait(timeout)
+            await self._wait()
         if self._ready:
             batch, self._ready = self._ready, []
             _wake(self._writer)
             return batch
         return None if self._over else []
+
+    def nudge(self) -> None:
+        """Let a waiting `take` return without an item."""
+        _wake(self._reader)
 
     @property
     def failure(self) -> BaseException | None:
@@ -115,9 +119,9 @@ class Feed(Generic[T]):
         return self
 
     async def __anext__(self) -> list[T]:
-        batch = await self.take()
-        if batch is not None:
-            return batch
+        while (batch := await self.take()) is not None:
+            if batch:
+                return batch
         if self.failure is not None:
             raise self.failure
         raise StopAsyncIteration
@@ -142,18 +146,14 @@ class Feed(Generic[T]):
                 raise self.failure
             if self._over:
                 return
-            await self._wait(None)
+            await self._wait()
 
-    async def _wait(self, timeout: float | None) -> None:  # noqa: ASYNC109 - see take
-        loop = asyncio.get_running_loop()
-        self._reader = reader = loop.create_future()
-        alarm = loop.call_later(timeout, _wake, reader) if timeout is not None else None
+    async def _wait(self) -> None:
+        self._reader = asyncio.get_running_loop().create_future()
         try:
-            await reader
+            await self._reader
         finally:
             self._reader = None
-            if alarm is not None:
-                alarm.cancel()
 
     async def _run(self) -> None:
         try:

@@ -30,7 +30,7 @@ from runtime_core.types import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from litestar import Request
+    from litestar import Request, Response
 
     from runtime_core.protocols import ChainRunner
 
@@ -90,7 +90,7 @@ async def _last(events: AsyncIterator[RunEvent], steps: list[Step]) -> Finished:
 
 async def live_run(
     request: Request[Any, Any, Any], runner: ChainRunner, run: RunRequest, *, heartbeat: float
-) -> EventStream[RunEvent]:
+) -> Response[Any]:
     """Stream a run's events; one that cannot even begin is an ordinary error."""
     feed = Feed(runner.run(run))
     try:

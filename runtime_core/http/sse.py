@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from litestar import Response
 
+from runtime_core.http.alarm import Alarm
 from runtime_core.http.context import HEAD
 from runtime_core.http.disconnect import disconnected
 from runtime_core.http.errors import describe, envelope
@@ -97,11 +98,18 @@ class EventStream(Response[bytes], Generic[T]):
             await self._feed.aclose()
 
     async def _conversation(self, scope: Scope, send: Send) -> None:
+        if scope.get(HEAD):
+            self._feed.stop()
+        writer = _Writer(send, self._patience)
+        silence = Alarm(self._heartbeat, self._feed.nudge)
         try:
             await send(self._start())  # type: ignore[arg-type]
-            await self._body(scope, send)
+            await self._body(writer, silence)
         except _TooSlow:
-            await self._last_word(send)
+            await _last_word(send)
+        finally:
+            silence.close()
+            writer.close()
 
     def _start(self) -> dict[str, Any]:
         headers = {
@@ -116,15 +124,15 @@ class EventStream(Response[bytes], Generic[T]):
             "headers": [(k.lower().encode(), v.encode("latin-1")) for k, v in headers.items()],
         }
 
-    async def _body(self, scope: Scope, send: Send) -> None:
-        feed = self._feed
-        if scope.get(HEAD):
-            feed.stop()
-        while (batch := await feed.take(self._heartbeat)) is not None:
-            data = self._encode(batch) if batch else _HEARTBEAT
+    async def _body(self, writer: _Writer, silence: Alarm) -> None:
+        feed, encode = self._feed, self._encode
+        silence.set()
+        while (batch := await feed.take()) is not None:
+            data = encode(batch) if batch else _HEARTBEAT
             if data:
-                await self._write(send, data)
-        await self._write(send, self._tail(), more=False)
+                await writer.write(data)
+                silence.set()
+        await writer.write(self._tail(), more=False)
 
     def _tail(self) -> bytes:
         failure = self._feed.failure
@@ -134,23 +142,49 @@ class EventStream(Response[bytes], Generic[T]):
             return b""
         return self._finish()
 
-    async def _write(self, send: Send, data: bytes, *, more: bool = True) -> None:
-        try:
-            async with asyncio.timeout(self._patience):
-                await send({"type": "http.response.body", "body": data, "more_body": more})
-        except TimeoutError:
-            raise _TooSlow from None
-
-    async def _last_word(self, send: Send) -> None:
-        self._patience = _LAST_WORD
-        # when even this cannot be written, returning in mid-answer makes the server close
-        with suppress(_TooSlow):
-            await self._write(send, _TOO_SLOW, more=False)
-
     def _left(self, client: asyncio.Task[None]) -> None:
         if not client.cancelled():
             client.exception()
             self._feed.stop()
+
+
+class _Writer:
+    """Writes for the task it is made in, as long as the client reads."""
+
+    __slots__ = ("_alarm", "_gave_up", "_send", "_task")
+
+    def __init__(self, send: Send, patience: float) -> None:
+        self._send = send
+        self._task = asyncio.current_task()
+        self._gave_up = False
+        self._alarm = Alarm(patience, self._give_up)
+
+    async def write(self, data: bytes, *, more: bool = True) -> None:
+        """Write, or raise `_TooSlow`."""
+        self._alarm.set()
+        try:
+            await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        except asyncio.CancelledError:
+            if self._gave_up and self._task is not None and self._task.uncancel() == 0:
+                raise _TooSlow from None
+            raise
+        finally:
+            self._alarm.clear()
+
+    def close(self) -> None:
+        self._alarm.close()
+
+    def _give_up(self) -> None:
+        self._gave_up = True
+        if self._task is not None:
+            self._task.cancel()
+
+
+async def _last_word(send: Send) -> None:
+    # when even this cannot be written, returning in mid-answer makes the server close
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LAST_WORD):
+            await send({"type": "http.response.body", "body": _TOO_SLOW, "more_body": False})
 
 
 class _TooSlow(Exception):

@@ -108,7 +108,7 @@ async def run_tasks(
         live=live,
     )
     if live:
-        return await live_run(request, runner, run, heartbeat=settings.sse_heartbeat)  # type: ignore[return-value]
+        return await live_run(request, runner, run, heartbeat=settings.sse_heartbeat)
     finished = await until_disconnected(request, collect(runner, run))
     return answer(
         TasksAnswer(

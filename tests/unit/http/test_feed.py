@@ -93,13 +93,20 @@ async def test_a_source_that_was_cancelled_inside_is_a_failure_not_a_cancelled_c
         assert "half-way" in str(feed.failure)
 
 
-async def test_taking_with_a_timeout_says_when_nothing_came() -> None:
+async def test_a_nudge_ends_the_waiting_without_an_item() -> None:
     source = Source("pause", 1)
     async with Feed(source.stream()) as feed:
-        assert await feed.take(0.001) == []
+        feed.nudge()  # nobody waits: nothing happens
+        taking = asyncio.create_task(feed.take())
+        await source.paused.wait()
+        feed.nudge()
+        assert await taking == []
+        iterating = asyncio.ensure_future(anext(feed))
+        await asyncio.sleep(0)
+        feed.nudge()
         source.go_on.set()
-        assert await feed.take(10) == [1]
-        assert await feed.take(10) is None
+        assert await iterating == [1]
+        assert await feed.take() is None
 
 
 async def test_head_waits_for_the_first_wanted_item_and_takes_nothing() -> None:
