@@ -15,7 +15,9 @@ from runtime_core.upstream.framing import sse_data
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
-__all__ = ("Server", "ServerFailed", "one_line", "path_of", "url_of")
+    from runtime_core.settings import Settings
+
+__all__ = ("Failure", "Server", "one_line", "path_of", "url_of")
 
 _CONNECT_S, _ANSWER_S, _ALIVE_S = 5.0, 60.0, 2.0
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -25,10 +27,10 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 _DONE = b"[DONE]"
 
 
-class ServerFailed(Exception):
-    """The server said no, broke off, or is not there; the message is one readable line.
+class Failure(Exception):
+    """What was asked for cannot be had; the message is one readable line.
 
-    :param status: of the answer; 0 when there is none.
+    :param status: of the server's answer; 0 when there is none.
     :param run_id: of the run that failed, "" when there is none.
     """
 
@@ -43,7 +45,7 @@ class Server:
     """Asks the server at *url*; an async context manager.
 
     :param token: sent with every request when it is set.
-    :raises ServerFailed: *url* is no address of a server; so do all methods that ask.
+    :raises Failure: *url* is no address of a server; so do all methods that ask.
     """
 
     def __init__(self, url: str, token: str | None = None) -> None:
@@ -56,6 +58,12 @@ class Server:
             timeout=httpx.Timeout(_ANSWER_S, connect=_CONNECT_S),
             trust_env=proxied,
         )
+
+    @classmethod
+    def of(cls, settings: Settings, url: str | None = None) -> Self:
+        """Return the server at *url*, by default the one that *settings* start here."""
+        token = settings.token.get_secret_value() if settings.token else None
+        return cls(url or url_of(settings.addr, settings.port), token)
 
     async def __aenter__(self) -> Self:
         return self
@@ -91,7 +99,7 @@ class Server:
         try:
             return msgspec.json.decode(response.content), response.headers
         except msgspec.DecodeError as error:
-            raise ServerFailed(
+            raise Failure(
                 f"{self.url} answered {path} with something else than JSON; is it "
                 "a server of this kind?"
             ) from error
@@ -122,11 +130,11 @@ class Server:
         try:
             event = msgspec.json.decode(data)
         except msgspec.DecodeError as error:
-            raise ServerFailed(f"{self.url} sent an event that is not JSON") from error
+            raise Failure(f"{self.url} sent an event that is not JSON") from error
         if not isinstance(event, dict):
-            raise ServerFailed(f"{self.url} sent an event that is no object")
+            raise Failure(f"{self.url} sent an event that is no object")
         if "error" in event:
-            raise ServerFailed(_message(event), run_id=_run_id(event, response))
+            raise Failure(_message(event), run_id=_run_id(event, response))
         return event
 
     @asynccontextmanager
@@ -134,17 +142,17 @@ class Server:
         try:
             yield
         except httpx.ConnectError as error:
-            raise ServerFailed(
+            raise Failure(
                 f"no server answers at {self.url}; start one with: runtime serve"
             ) from error
         except httpx.TimeoutException as error:
-            raise ServerFailed(f"the server at {self.url} took too long to answer") from error
+            raise Failure(f"the server at {self.url} took too long to answer") from error
         except (httpx.HTTPError, UpstreamProtocolError) as error:
-            raise ServerFailed(
+            raise Failure(
                 f"the server at {self.url} went away before its answer was complete"
             ) from error
 
-    def _refusal(self, response: httpx.Response) -> ServerFailed:
+    def _refusal(self, response: httpx.Response) -> Failure:
         status = response.status_code
         try:
             body = msgspec.json.decode(response.content)
@@ -157,7 +165,7 @@ class Server:
             message = f"{self.url} answered {status} {response.reason_phrase}: {text}".rstrip(": ")
         if status in (401, 403):
             message += "; a key is given with --token or TOKEN"
-        return ServerFailed(message, status=status, run_id=_run_id(body, response))
+        return Failure(message, status=status, run_id=_run_id(body, response))
 
 
 def url_of(addr: str, port: int) -> str:
@@ -188,7 +196,7 @@ def _checked(url: str) -> str:
     except (ValueError, httpx.InvalidURL):
         valid = False
     if not valid:
-        raise ServerFailed(f"{url!r} is no address of a server; one is http://127.0.0.1:8081")
+        raise Failure(f"{url!r} is no address of a server; one is http://127.0.0.1:8081")
     return whole
 
 

@@ -72,12 +72,11 @@ def _small(settings: Settings) -> Settings:
 
 async def _tour(kernel: Kernel, listening: str) -> None:
     """Be the first client of the server, then show how to be the next one."""
-    from runtime_core.cli.client import Server, ServerFailed, url_of
+    from runtime_core.cli.client import Failure, Server, url_of
 
     parts = urlsplit(listening)
-    token = kernel.settings.token
     url = url_of(parts.hostname or "", parts.port or 0)
-    async with Server(url, token.get_secret_value() if token else None) as server:
+    async with Server.of(kernel.settings, url) as server:
         shimmed = False
         try:
             await _store_chain(server)
@@ -85,18 +84,20 @@ async def _tour(kernel: Kernel, listening: str) -> None:
             for line in await _model_lines(kernel):
                 click.echo(line)
             await _converse(server, shimmed=shimmed)
-        except ServerFailed as error:
+        except Failure as error:
             click.echo(f"\nno answer: {error.message}\nthe server keeps serving")
-    click.echo("\n".join(_next_steps(url, shimmed=shimmed, token=token is not None)))
+    click.echo(
+        "\n".join(_next_steps(url, shimmed=shimmed, token=kernel.settings.token is not None))
+    )
 
 
 async def _store_chain(server: Server) -> None:
     """Store the chain, unless there is one that somebody may have changed."""
-    from runtime_core.cli.client import ServerFailed, path_of
+    from runtime_core.cli.client import Failure, path_of
 
     try:
         await server.ask("GET", path_of("taskchains", CHAIN_ID))
-    except ServerFailed as error:
+    except Failure as error:
         if error.status != 404:
             raise
         await server.ask("POST", "/taskchains", CHAIN)
@@ -107,11 +108,11 @@ async def _store_chain(server: Server) -> None:
 
 async def _speaks_completions(server: Server) -> bool:
     """Say whether the plugin with the chat completion routes is installed."""
-    from runtime_core.cli.client import ServerFailed
+    from runtime_core.cli.client import Failure
 
     try:
         await server.ask("GET", f"/openai/{CHAIN_ID}/v1/models")
-    except ServerFailed as error:
+    except Failure as error:
         if error.status != 404:
             raise
         return False
