@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -37,6 +37,12 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
+#: Seconds after which work that does not end is given up: the server may be gone without a word.
+TIME_LIMIT = 60.0
+
+#: Seconds that work which has begun may still take when the database is closed.
+CLOSE_GRACE = 5.0
+
 #: Faults of ours, as opposed to the database's: these stay what they are.
 _OUR_FAULTS = (exc.DataError, exc.IntegrityError, exc.NotSupportedError, exc.ProgrammingError)
 
@@ -46,7 +52,7 @@ class Driver:
     """What differs between databases.
 
     ``writer`` begins a real transaction; ``reader`` runs each statement on its own.
-    ``connect_errors`` are raised by the driver's library, undressed, while connecting.
+    ``connect_errors`` are raised by the driver's library, not dressed by SQLAlchemy.
     ``explain`` turns an error into what is wrong and what to do, without secrets.
     ``migration_lock`` are statements that make one of several migrating processes go first.
     """
@@ -136,9 +142,13 @@ class Database:
         await self.read(text("SELECT 1"))
 
     async def aclose(self) -> None:
-        """Let what has begun come to its end and close every connection; may be called twice."""
+        """Let what has begun end, for a moment, and close every connection; may be called twice."""
         self._closed = True
-        await asyncio.gather(*self._running, return_exceptions=True)
+        if self._running:
+            _, pending = await asyncio.wait(self._running, timeout=CLOSE_GRACE)
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
         try:
             await self._driver.reader.dispose()
             await self._driver.writer.dispose()
@@ -188,21 +198,15 @@ class Database:
         if self._closed:
             raise DatabaseUnavailable("the database is closed: the server is shutting down")
         try:
-            async with AsyncExitStack() as stack:
-                yield await self._enter(stack, engine)
+            async with asyncio.timeout(TIME_LIMIT), engine.connect() as connection:
+                yield connection
         except _OUR_FAULTS:
             raise
-        except (exc.DBAPIError, exc.TimeoutError) as error:
-            raise self._unavailable(error) from error
-
-    async def _enter(self, stack: AsyncExitStack, engine: AsyncEngine) -> AsyncConnection:
-        try:
-            return await stack.enter_async_context(engine.connect())
-        except self._driver.connect_errors as error:
+        except self._failures() as error:
             raise self._unavailable(error) from error
 
     def _failures(self) -> tuple[type[BaseException], ...]:
-        return (exc.DBAPIError, exc.TimeoutError, *self._driver.connect_errors)
+        return (exc.DBAPIError, exc.TimeoutError, TimeoutError, *self._driver.connect_errors)
 
     def _misconfigured(self, error: BaseException) -> SettingsError:
         return SettingsError(self._driver.explain(error))

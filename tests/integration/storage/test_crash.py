@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from runtime_core.errors import DatabaseUnavailable, NotFound
+from runtime_core.storage import database as database_module
 from runtime_core.types import Chain, Message
 
 BATCH = 5
@@ -134,6 +135,50 @@ async def test_an_exception_rolls_back(database):
     with pytest.raises(KeyError):
         await database.transaction(fail)
     assert (await database.chains.get("default", "a")).chain.id == "a"
+
+
+async def test_work_that_does_not_end_is_given_up(database, monkeypatch):
+    async def hang(connection) -> None:
+        await connection.execute(text("DELETE FROM task_chains"))
+        await asyncio.Event().wait()
+
+    await database.chains.put("default", Chain(id="a"))
+    async with asyncio.timeout(10):
+        with monkeypatch.context() as patch:
+            patch.setattr(database_module, "TIME_LIMIT", 0.1)
+            with pytest.raises(DatabaseUnavailable, match="cannot be used now"):
+                await database.transaction(hang)
+        assert (await database.chains.get("default", "a")).chain.id == "a"
+        await database.chains.put("default", Chain(id="b"))
+
+
+async def test_closing_waits_for_what_has_begun_but_not_for_ever(database, monkeypatch):
+    started, go_on, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def work(connection) -> None:
+        started.set()
+        await go_on.wait()
+        ended.set()
+
+    async with asyncio.timeout(10):
+        working = asyncio.create_task(database.transaction(work))
+        await started.wait()
+        closing = asyncio.create_task(database.aclose())
+        await asyncio.sleep(0)
+        go_on.set()
+        await closing
+        assert ended.is_set()
+        await working
+
+        monkeypatch.setattr(database_module, "CLOSE_GRACE", 0.05)
+        monkeypatch.setattr(database, "_closed", False)
+        started.clear()
+        go_on.clear()
+        working = asyncio.create_task(database.transaction(work))
+        await started.wait()
+        await database.aclose()
+        with pytest.raises(asyncio.CancelledError):
+            await working
 
 
 async def test_a_closed_database_says_so(database):

@@ -137,13 +137,31 @@ async def test_one_write_forgets_one_chain_of_one_tenant(store):
         assert store.reads == 2
 
 
+class LateBus(MemoryBus):
+    """Delivers what was published when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: list[tuple[str, bytes]] = []
+
+    async def publish(self, subject: str, payload: bytes) -> None:
+        self.held.append((subject, payload))
+
+    async def deliver(self) -> None:
+        for subject, payload in self.held:
+            await super().publish(subject, payload)
+
+
 async def test_the_own_ring_costs_nothing(store):
-    async with ChainCache(store, MemoryBus()) as cache:
+    bus = LateBus()
+    async with ChainCache(store, bus) as cache:
         await cache.put("t", Chain(id="a", description="2"))
         stored = await cache.get("t", "a")
+        await bus.deliver()
         await settle()
 
         assert await cache.get("t", "a") is stored
+    assert store.reads == 1
 
 
 @pytest.mark.parametrize("tenant", ["default", "a b", "a.b", "*", ">", "", "ü", "\ud800"])
@@ -247,6 +265,41 @@ async def test_a_read_that_began_before_a_write_is_not_kept(store):
         assert store.reads == 2
 
 
+async def test_a_read_that_ends_after_a_write_is_not_kept_either(store):
+    async with ChainCache(store, MemoryBus()) as cache:
+        store.open.clear()
+        early = asyncio.create_task(cache.get("t", "a"))
+        await store.reading.wait()
+        await cache.put("t", Chain(id="a", description="2"))
+        store.open.set()
+
+        assert (await early).chain.description == "1"
+        assert (await cache.get("t", "a")).chain.description == "2"
+
+
+async def test_a_cancelled_write_is_forgotten_when_it_is_over(store):
+    class SlowChains(MemoryChains):
+        async def put(self, tenant_id: str, chain: Chain) -> StoredChain:
+            await self.open.wait()
+            return await super().put(tenant_id, chain)
+
+    slow = SlowChains()
+    slow.bodies["t", "a"] = "1"
+    async with ChainCache(slow, MemoryBus()) as cache:
+        slow.open.clear()
+        writing = asyncio.create_task(cache.put("t", Chain(id="a", description="2")))
+        await settle()
+        writing.cancel()
+        await settle()
+        assert writing.cancelled()
+        slow.open.set()
+        before = asyncio.create_task(cache.get("t", "a"))
+        await settle()
+
+        assert (await before).chain.description in ("1", "2")
+        assert (await cache.get("t", "a")).chain.description == "2"
+
+
 async def test_a_write_that_failed_half_way_is_forgotten_too(store):
     async with ChainCache(store, MemoryBus()) as cache:
         await cache.get("t", "a")
@@ -301,8 +354,9 @@ async def test_a_broken_bus_breaks_no_write_and_says_what_it_costs(store, caplog
     assert "task chain 'a' only after 7 s: no bus" in caplog.text
 
 
-async def test_a_lost_subscription_is_taken_up_again_with_an_empty_cache(store, caplog):
-    bus = BrokenBus(2)
+@pytest.mark.parametrize("failures", [1, 2])
+async def test_a_lost_subscription_is_taken_up_again_with_an_empty_cache(store, failures, caplog):
+    bus = BrokenBus(failures)
     async with asyncio.timeout(5), ChainCache(store, bus, retry_after=0.001) as cache:
         await cache.get("t", "a")
         await bus.subscribed.wait()
