@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -340,6 +342,38 @@ async def test_a_schemas_pattern_cannot_stall_the_server(answered):
     schema = {"type": "string", "pattern": "^(a|aa)+$"}
     result = await answered("prompt_to_json", json.dumps("a" * 5000 + "b"), output_schema=schema)
     assert isinstance(result.error, UnusableAnswer)
+
+
+@pytest.fixture
+def schema_server():
+    """An address that serves a schema, and the list of requests it got."""
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/schema", asked
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+async def test_a_schema_cannot_make_the_server_fetch_an_address(bench, schema_server):
+    url, asked = schema_server
+    task = {"handler": "prompt_to_json", "output_schema": {"$ref": url}}
+    result = await bench.one(task)
+    assert "output_schema" in str(result.error)
+    assert asked == []
 
 
 # -------------------------------------------------------------------------
