@@ -126,6 +126,17 @@ def test_registries_keep_what_was_returned_not_the_plugins_own_object():
     assert list(plugins.providers) == ["a"]
 
 
+def test_what_was_checked_is_what_is_used():
+    own = {"a": factory}
+
+    def register_hook_sources():
+        own["b"] = "never checked"
+        return {}
+
+    module = plugin(register_providers=lambda: own, register_hook_sources=register_hook_sources)
+    assert dict(Plugins.of({"x": module}).providers) == {"a": factory}
+
+
 def test_a_hook_gets_its_plugins_name_settings_and_environment():
     seen = []
 
