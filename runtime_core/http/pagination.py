@@ -60,9 +60,15 @@ def listing(request: Request[Any, Any, Any], items: list[Any], cursor: str | Non
     headers = {}
     if cursor is not None:
         query = [(k, v) for k, v in request.query_params.multi_items() if k != "cursor"]
-        where = f"{quote(request.url.path)}?{urlencode([*query, ('cursor', cursor)])}"
+        where = f"{_path(request)}?{urlencode([*query, ('cursor', cursor)])}"
         headers = {"X-Next-Cursor": cursor, "Link": f'<{where}>; rel="next"'}
     return Response(msgspec.json.encode(items), headers=headers, media_type="application/json")
+
+
+def _path(request: Request[Any, Any, Any]) -> str:
+    """Return the path as the client wrote it, every escape in its place."""
+    raw = request.scope.get("raw_path") or quote(request.scope["path"]).encode()
+    return raw.partition(b"?")[0].decode("latin-1")
 
 
 def _limit(given: str | None) -> int:

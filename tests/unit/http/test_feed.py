@@ -209,6 +209,18 @@ async def test_stopping_wakes_the_consumer() -> None:
         assert feed.failure is None
 
 
+@pytest.mark.parametrize("end", [(), (UpstreamUnavailable("gone"),)], ids=["good", "bad"])
+async def test_an_end_without_an_item_wakes_the_consumer(end: tuple[Exception, ...]) -> None:
+    source = Source(1, "pause", *end)
+    async with Feed(source.stream()) as feed:
+        assert await feed.take() == [1]
+        taking = asyncio.create_task(feed.take())
+        await asyncio.sleep(0)
+        source.go_on.set()
+        assert await asyncio.wait_for(taking, 5) is None
+        assert (feed.failure is not None) == bool(end)
+
+
 async def test_a_plain_async_iterator_needs_no_aclose() -> None:
     class Plain:
         def __init__(self) -> None:
