@@ -109,7 +109,12 @@ def compose(settings: Settings, plugins: Plugins | None = None) -> Kernel:
         connect_timeout=settings.upstream_connect_timeout, read_timeout=settings.upstream_timeout
     )
     catalog = Catalog(
-        connect(_backends(settings, plugins), plugins.providers, client),
+        connect(
+            _backends(settings, plugins),
+            plugins.providers,
+            client,
+            excused=[report.name for report in plugins.quarantined],
+        ),
         declared=_declared(settings),
         period=settings.catalog_refresh,
     )

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from runtime_core.errors import RuntimeCoreError, SettingsError
+from runtime_core.errors import RuntimeCoreError, SettingsError, UpstreamUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from types import TracebackType
 
     import httpx
@@ -167,23 +167,60 @@ def connect(
     configs: Iterable[BackendConfig],
     factories: Mapping[str, ProviderFactory],
     client: httpx.AsyncClient,
+    *,
+    excused: Collection[str] = (),
 ) -> list[Backend]:
     """Build the provider of every configured backend.
 
+    :param excused: plugins that cannot be used now.  While there are any, a backend whose type
+        nobody provides is out, instead of stopping the start: one of them may be its plugin.
     :raises SettingsError: a backend's type has no provider, or two backends share a name.
     """
     backends: dict[str, Backend] = {}
     for config in configs:
-        if config.type not in factories:
-            known = ", ".join(sorted(factories)) or "none"
-            raise SettingsError(
-                f"backend {config.name!r} has type {config.type!r}, but no installed plugin "
-                f"provides it; installed types: {known}"
-            )
         if config.name in backends:
             raise SettingsError(
                 f"two backends are named {config.name!r} ({backends[config.name].config.base_url} "
                 f"and {config.base_url}); give one of them another name in runtime.toml"
             )
-        backends[config.name] = Backend(config, factories[config.type](config, client))
+        factory = factories.get(config.type) or _without_provider(config, factories, excused)
+        backends[config.name] = Backend(config, _built(factory, config, client))
     return list(backends.values())
+
+
+def _without_provider(
+    config: BackendConfig, factories: Mapping[str, ProviderFactory], excused: Collection[str]
+) -> ProviderFactory:
+    known = ", ".join(sorted(factories)) or "none"
+    reason = (
+        f"backend {config.name!r} has type {config.type!r}, but no installed plugin "
+        f"provides it; installed types: {known}"
+    )
+    if not excused:
+        raise SettingsError(reason)
+    out = ", ".join(sorted(excused))
+    return lambda config, client: _NoProvider(f"{reason}; plugins that cannot be used: {out}")
+
+
+def _built(factory: ProviderFactory, config: BackendConfig, client: httpx.AsyncClient) -> Provider:
+    try:
+        return factory(config, client)
+    except SettingsError:
+        raise
+    # Loading a plugin: a factory that breaks takes its own backend out, never the server.
+    except Exception as exc:
+        _log.exception("backend %s: its provider cannot be built", config.name)
+        return _NoProvider(f"its provider of type {config.type!r} cannot be built: {exc}")
+
+
+class _NoProvider:
+    """Stands where a backend's provider should be, and says why it is not there."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    async def models(self) -> Sequence[ModelInfo]:
+        raise UpstreamUnavailable(self._reason)
+
+    async def aclose(self) -> None:
+        """Nothing is held."""

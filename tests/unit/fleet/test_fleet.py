@@ -265,3 +265,28 @@ def test_connect_names_what_is_wrong():
         connect([config], {"y": lambda config, client: Provider()}, None)
     with pytest.raises(SettingsError, match="two backends are named 'b'"):
         connect([config, config], {"x": lambda config, client: Provider()}, None)
+
+
+def test_a_backend_of_a_plugin_that_cannot_be_used_does_not_stop_the_start():
+    config = BackendConfig(name="b", type="x", base_url="http://b")
+    [backend] = connect([config], {}, None, excused=["acme"])
+    with pytest.raises(UpstreamUnavailable, match=r"'x'.*cannot be used: acme"):
+        asyncio.run(backend.provider.models())
+
+
+def test_a_provider_that_cannot_be_built_takes_only_its_backend_out():
+    def broken(config, client):
+        raise KeyError("oops")
+
+    config = BackendConfig(name="b", type="x", base_url="http://b")
+    [backend] = connect([config], {"x": broken}, None)
+    with pytest.raises(UpstreamUnavailable, match="cannot be built: 'oops'"):
+        asyncio.run(backend.provider.models())
+
+
+def test_wrong_options_of_a_backend_stop_the_start():
+    def picky(config, client):
+        raise SettingsError("options.speed: must be a number")
+
+    with pytest.raises(SettingsError, match="speed"):
+        connect([BackendConfig(name="b", type="x", base_url="http://b")], {"x": picky}, None)
