@@ -208,7 +208,7 @@ def _built(factory: ProviderFactory, config: BackendConfig, client: httpx.AsyncC
     except SettingsError:
         raise
     # Loading a plugin: a factory that breaks takes its own backend out, never the server.
-    except Exception as exc:
+    except Exception as exc:  # noqa: BLE001
         _log.exception("backend %s: its provider cannot be built", config.name)
         return _NoProvider(f"its provider of type {config.type!r} cannot be built: {exc}")
 
