@@ -8,6 +8,7 @@ from msgspec import Struct
 from sqlalchemy import inspect, text
 
 from runtime_core.errors import StartupError
+from runtime_core.storage.tables import Row
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ("HEAD", "VERSION_TABLE", "SchemaState", "read_revision", "upgrade")
 
 #: The newest revision in ``migrations/versions``: known without importing alembic, which a start
-#: on an up-to-date database never does.
+#: on a new or an up-to-date database never does.
 HEAD = "0001"
 
 #: Not alembic's default name: the database may be shared with another program.
@@ -36,7 +37,9 @@ async def read_revision(connection: AsyncConnection) -> str | None:
 
 
 async def upgrade(connection: AsyncConnection) -> None:
-    """Run the missing migrations in the open transaction, which has locked others out.
+    """Create the tables, or run the missing migrations, in the open transaction.
+
+    The transaction has locked others out.
 
     :raises StartupError: the tables are newer than this program.
     """
@@ -51,10 +54,25 @@ def _revision(connection: Connection) -> str | None:
 
 
 def _upgrade(connection: Connection) -> None:
-    revision = _revision(connection)
-    if revision == HEAD:
-        return
+    if not inspect(connection).has_table(VERSION_TABLE):
+        _create(connection)
+    elif (revision := _revision(connection)) != HEAD:
+        _migrate(connection, revision)
 
+
+def _create(connection: Connection) -> None:
+    """Give a new database the newest tables at once, without alembic's time and memory."""
+    Row.metadata.create_all(connection, checkfirst=False)
+    connection.execute(
+        text(
+            f"CREATE TABLE {VERSION_TABLE} (version_num VARCHAR(32) NOT NULL, "
+            f"CONSTRAINT {VERSION_TABLE}_pkc PRIMARY KEY (version_num))"
+        )
+    )
+    connection.execute(text(f"INSERT INTO {VERSION_TABLE} VALUES (:head)"), {"head": HEAD})
+
+
+def _migrate(connection: Connection, revision: str | None) -> None:
     # here and not above: a start without migrations does without its time and memory
     from alembic import command
     from alembic.config import Config
