@@ -14,7 +14,7 @@ from bench import gateway, peers
 from bench.load import Result
 from bench.processes import BenchError, Process, ask, free_port, wait_for
 from bench.report import at_least, at_most, print_checks, print_table, write
-from bench.start import make_plugins
+from bench.start import Sample, make_plugins, start_checks, start_figures
 from bench.summary import Run
 
 if TYPE_CHECKING:
@@ -97,3 +97,15 @@ def test_generated_plugins_are_installed_distributions(tmp_path: Path) -> None:
     points = [point for distribution in found for point in distribution.entry_points]
     assert {point.group for point in points} == {"runtime_core.plugins"}
     assert len({point.value for point in points}) == 3
+
+
+def test_costs_of_plugins_are_medians_of_differences() -> None:
+    bare = [Sample(1.0, 0.9), Sample(3.0, 0.9), Sample(1.2, 0.9)]
+    full = [Sample(1.1, 1.0), Sample(3.1, 1.0), Sample(2.2, 1.0)]
+    figures = start_figures([0.5, 0.4, 0.9], bare, full)
+    assert figures["cost of 30 plugins"] == pytest.approx(100)
+    assert figures["start to first answered chat"] == pytest.approx(1200)
+    assert figures["import runtime_core.app"] == pytest.approx(500)
+    assert [check.passed for check in start_checks(figures)] == [True, True]
+    slow = start_figures([0.5], [Sample(1.6, 1.0)], [Sample(1.8, 1.0)])
+    assert [check.passed for check in start_checks(slow)] == [False, False]
