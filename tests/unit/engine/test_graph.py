@@ -333,3 +333,14 @@ def test_types_reach_tasks_through_any_order_and_variable(problems):
     )
     assert len(found) == 1
     assert found[0].startswith("task 'z': prompt_to_string is handed json")
+
+
+def test_types_follow_a_variable_that_is_made_later(problems):
+    found = problems(
+        {"id": "a", "handler": "prompt_to_string", "transition": to("k", "z")},
+        {"id": "k", "handler": "parse_key_value", "transition": END},
+        {"id": "z", "handler": "noop", "input_var": "k", "transition": to("y")},
+        {"id": "y", "handler": "prompt_to_string", "transition": END},
+    )
+    assert len(found) == 1
+    assert found[0].startswith("task 'y': prompt_to_string is handed json")

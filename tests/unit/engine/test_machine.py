@@ -755,6 +755,8 @@ async def test_chains_of_equal_content_share_their_preparation(bench):
 async def test_preparations_do_not_pile_up(bench):
     plans = bench.machine._plans
     padding = "x" * 300_000
+    first = bench.chain({"id": "first", "handler": "noop"})
+    await plans.get(first)
     for number in range(40):
         await plans.get(
             bench.chain({"id": f"t{number}", "handler": "noop", "description": padding})
@@ -762,6 +764,8 @@ async def test_preparations_do_not_pile_up(bench):
     huge = bench.chain({"id": "huge", "handler": "noop", "description": "x" * 2_000_000})
     assert await plans.get(huge) is not await plans.get(huge)
     assert len(plans._kept) < 20
+    assert len(plans._by_identity) == len(plans._kept)
+    assert (await plans.get(first)).chain is first
 
 
 async def test_a_large_chain_is_prepared_beside_the_event_loop(bench):
