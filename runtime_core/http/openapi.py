@@ -3,7 +3,7 @@
 Litestar describes what it knows from the handlers' signatures; what is true for all of them
 (errors, keys, YAML, streams) is added here once.  A handler's ``opt`` may say more:
 ``example`` (of its body), ``body`` and ``answer`` (types in the place of plain dicts),
-``streams``, ``text`` and ``empty`` (kinds of answers).
+``streams``, ``text`` and ``empty`` (kinds of answers), ``asks`` (a backend is asked).
 """
 
 from __future__ import annotations
@@ -48,6 +48,12 @@ _ERRORS = {
     "404": "There is no such thing",
     "422": "A field is missing or has a wrong value; param names it",
     "500": "A fault of the server's own",
+}
+_RUN_ERRORS = {
+    "429": "A backend asks for patience; Retry-After says for how long",
+    "502": "A backend refused or broke",
+    "503": "No backend can serve the request now",
+    "504": "A task or a backend took too long",
 }
 _BODY_ERRORS = {
     "413": "The body is too large",
@@ -156,6 +162,8 @@ def _complete(operation: dict[str, Any], opt: Mapping[str, Any], schemas: dict[s
     if (body := operation.get("requestBody")) is not None:
         _describe_body(body, opt, schemas)
         failures |= _BODY_ERRORS
+    if opt.get("asks"):
+        failures |= _RUN_ERRORS
     for code, text in failures.items():
         # the framework's own idea of an error is not what is answered here
         responses[code] = {

@@ -62,7 +62,11 @@ class _Turn(Struct, frozen=True):
     status_code=200,
     tags=_TAGS,
     summary="Say something",
-    opt={"example": {"message": "Hello!", "session": "my-first-chat"}, "streams": True},
+    opt={
+        "asks": True,
+        "example": {"message": "Hello!", "session": "my-first-chat"},
+        "streams": True,
+    },
 )
 async def say(
     request: Request[Any, Any, Any],

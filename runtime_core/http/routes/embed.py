@@ -21,7 +21,7 @@ __all__ = ("EMBED",)
     status_code=200,
     tags=["Execution"],
     summary="Turn texts into vectors",
-    opt={"example": {"text": "The quick brown fox"}},
+    opt={"asks": True, "example": {"text": "The quick brown fox"}},
 )
 async def embed(
     request: Request[Any, Any, Any],

@@ -56,7 +56,7 @@ _EXAMPLE = {
     status_code=200,
     tags=["Execution"],
     summary="Run a prompt",
-    opt={"example": {"prompt": "What is the capital of France?"}},
+    opt={"asks": True, "example": {"prompt": "What is the capital of France?"}},
 )
 async def execute(
     request: Request[Any, Any, Any],
@@ -83,7 +83,7 @@ async def execute(
     status_code=200,
     tags=["Execution"],
     summary="Run a task chain",
-    opt={"example": _EXAMPLE, "streams": True},
+    opt={"asks": True, "example": _EXAMPLE, "streams": True},
 )
 async def run_tasks(
     request: Request[Any, Any, Any],

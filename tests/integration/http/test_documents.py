@@ -193,6 +193,8 @@ def test_operations_say_what_they_take_and_answer(document: dict[str, Any]) -> N
             assert {"413", "415"} <= set(operation["responses"]), where
             if not path.startswith("/plugin"):
                 assert "example" in operation["requestBody"]["content"]["application/json"], where
+        asks = path in ("/execute", "/tasks", "/embed") or (path, method) == ("/chat", "post")
+        assert ("503" in operation["responses"]) == asks, where
     assert len(identifiers) == len(set(identifiers))
 
 
