@@ -148,7 +148,7 @@ async def test_faults(
     "url", ["", "nowhere", "localhost:11434/api", "ftp://x/", "http://", "http://[::1"]
 )
 async def test_addresses_that_are_none(client: httpx.AsyncClient, url: str) -> None:
-    with pytest.raises(errors.UpstreamUnavailable, match="svc"):
+    with pytest.raises(errors.UpstreamUnavailable, match=r"^svc .* check its base URL"):
         await Endpoint("svc", client, url).get(dict)
 
 
@@ -185,7 +185,9 @@ async def test_proxies_of_the_environment_are_not_asked(
 
 async def test_cookies_are_not_kept(client: httpx.AsyncClient) -> None:
     head = b"HTTP/1.1 200 OK\r\nset-cookie: a=1; path=/\r\ncontent-length: 2\r\n\r\n{}"
-    async with serving(sends(head)) as (server, url):
+    async with serving(sends(head)) as (server, address):
+        # jars take no cookies from addresses that are numbers
+        url = address.replace("127.0.0.1", "localhost")
         for _ in range(2):
             assert await Endpoint("svc", client, url).get(dict) == {}
             assert (await client.get(url)).status_code == 200

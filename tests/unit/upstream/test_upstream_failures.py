@@ -134,6 +134,12 @@ async def test_retry_after_a_date(ahead: int, seconds: int) -> None:
     assert error.retry_after == pytest.approx(seconds, abs=5)
 
 
+async def test_retry_after_a_date_without_a_zone() -> None:
+    error = await error_of(answer(429, b"", {"retry-after": "Wed, 21 Oct 2099 07:28:00 -0000"}))
+    assert error.retry_after is not None
+    assert error.retry_after > 1_000_000
+
+
 @pytest.mark.parametrize(
     "leak",
     [

@@ -47,6 +47,8 @@ def lines(*pieces: bytes) -> list[bytes]:
         (b"data: one\n\ndata: two\n\n", [b"one", b"two"]),
         (b"data: one\r\n\r\ndata: two\r\n\r\n", [b"one", b"two"]),
         (b"data: one\r\rdata: two\r\r", [b"one", b"two"]),
+        (b"data: a\r\ndata: b\r\n\r\n", [b"a\nb"]),
+        (b"data: a\r\n: \r\ndata: b\r\rdata: c\n\r\n", [b"a\nb", b"c"]),
         (b"data:one\n\ndata:  two\n\n", [b"one", b" two"]),
         (b"data: a\ndata: b\ndata:\n\n", [b"a\nb\n"]),
         (b": hello\n\n: \n:\ndata: one\n: in between\ndata: more\n\n", [b"one\nmore"]),
@@ -143,6 +145,11 @@ async def test_a_line_is_given_before_the_next_piece_is_awaited() -> None:
     async for data in sse_data(httpx.Response(200, stream=Watched())):
         seen.append((data, len(asked)))
     assert seen == [(b"0", 1), (b"1", 2), (b"2", 3)]
+
+
+async def test_an_event_that_ends_with_the_body() -> None:
+    response = httpx.Response(200, stream=Pieces(b"data: one\n\ndata: [DO", b"NE]"))
+    assert [data async for data in sse_data(response)] == [b"one", b"[DONE]"]
 
 
 async def test_bodies_that_were_read_or_compressed() -> None:
