@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import signal
 import socket
@@ -117,6 +118,7 @@ def _server(app: App, settings: Settings, beside: Companion | None) -> uvicorn.S
                 click.echo(f"listening on {url}")
             if urls and beside is not None:
                 self.company = asyncio.ensure_future(beside(urls[0]))
+                self.company.add_done_callback(_tell_fault)
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             if self.company is not None:
@@ -129,7 +131,7 @@ def _server(app: App, settings: Settings, beside: Companion | None) -> uvicorn.S
         app,
         host=settings.addr,
         port=settings.port,
-        loop="uvloop",
+        loop="auto",
         http="httptools",
         lifespan="on",
         interface="asgi3",
@@ -144,6 +146,11 @@ def _server(app: App, settings: Settings, beside: Companion | None) -> uvicorn.S
 def _url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _tell_fault(company: asyncio.Task[None]) -> None:
+    if not company.cancelled() and (fault := company.exception()):
+        logging.getLogger("runtime.cli").error("what ran beside the server broke", exc_info=fault)
 
 
 class _Lifespan:
