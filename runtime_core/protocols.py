@@ -271,8 +271,16 @@ class ChainRunner(Protocol):
         """
         ...
 
-    def check(self, chain: Chain, input_type: DataType | None = None) -> list[str]:
-        """Name every problem of *chain*; an empty list means that it can run."""
+    def check(
+        self,
+        chain: Chain,
+        input_type: DataType | None = None,
+        hooks: Sequence[HookInfo] | None = None,
+    ) -> list[str]:
+        """Name every problem of *chain*; an empty list means that it can run.
+
+        :param hooks: a toolbox's listing, to have the names of hooks checked too.
+        """
         ...
 
 

@@ -11,13 +11,13 @@ from runtime_core.errors import RuntimeCoreError
 from runtime_core.types import RunFinished
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
     from prometheus_client import CollectorRegistry
     from prometheus_client.metrics_core import Metric
 
     from runtime_core.protocols import ChainRunner
-    from runtime_core.types import Chain, DataType, RunEvent, RunRequest
+    from runtime_core.types import Chain, DataType, HookInfo, RunEvent, RunRequest
 
 __all__ = ("MeteredRunner", "Metrics")
 
@@ -152,6 +152,11 @@ class MeteredRunner:
             metrics.run_done(status, time.perf_counter() - started)
             await events.aclose()
 
-    def check(self, chain: Chain, input_type: DataType | None = None) -> list[str]:
+    def check(
+        self,
+        chain: Chain,
+        input_type: DataType | None = None,
+        hooks: Sequence[HookInfo] | None = None,
+    ) -> list[str]:
         """Name every problem of *chain*."""
-        return self._runner.check(chain, input_type)
+        return self._runner.check(chain, input_type, hooks)

@@ -1,5 +1,6 @@
 """``/taskchains``: stored chains."""
 
+import asyncio
 from typing import Any
 
 from litestar import Request, Response, delete, get, post, put
@@ -11,7 +12,7 @@ from runtime_core.errors import Unprocessable
 from runtime_core.http.answers import answer
 from runtime_core.http.pagination import PageQuery, listing
 from runtime_core.http.wire.documents import Problems
-from runtime_core.protocols import ChainRunner, ChainStore
+from runtime_core.protocols import ChainRunner, ChainStore, Toolbox
 from runtime_core.types import Chain
 
 __all__ = ("TASK_CHAINS",)
@@ -56,10 +57,16 @@ async def create_chain(
     opt={"example": _EXAMPLE, "body": Chain},
 )
 async def validate_chain(
-    data: JSONBody[dict[str, Any]], runner: NamedDependency[ChainRunner]
+    data: JSONBody[dict[str, Any]],
+    runner: NamedDependency[ChainRunner],
+    toolbox: NamedDependency[Toolbox],
+    tenant_id: NamedDependency[str],
 ) -> Response[Problems]:
     """Name every problem of a chain without storing or running it."""
-    problems = runner.check(decode_chain(data))
+    chain = decode_chain(data)
+    hooks = await toolbox.hooks(tenant_id)
+    # a chain may have thousands of tasks, and others are served meanwhile
+    problems = await asyncio.to_thread(runner.check, chain, None, hooks)
     return answer(Problems(valid=not problems, problems=problems))
 
 

@@ -28,7 +28,7 @@ from runtime_core.types import Chain, RunRequest, Value, Wanted
 from runtime_core.types._wire import WireBody
 from runtime_core.types.interchange import ChatBody, completion_to_wire, read_chat_body
 from runtime_shim_openai.answers import CompletionStream, begins, completion_of
-from runtime_shim_openai.targets import CHAIN_PREFIX, chain_for, model_names
+from runtime_shim_openai.targets import CHAIN_PREFIX, chain_for, model_names, question_of
 from runtime_shim_openai.wire import (
     EmbeddingList,
     EmbeddingRequest,
@@ -92,7 +92,7 @@ async def _complete(
     body = read_chat_body(data)
     run = RunRequest(
         chain=chain,
-        input=Value(body.request, "openai_chat"),
+        input=Value(question_of(body.request), "openai_chat"),
         run_id=new_run_id(),
         tenant_id=tenant_id,
         live=body.stream,

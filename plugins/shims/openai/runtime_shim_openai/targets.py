@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from runtime_core.errors import InvalidRequest, ModelNotFound, NotFound
 from runtime_core.types import Branch, Chain, ExecuteConfig, Task, Transition
 
@@ -11,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runtime_core.protocols import ChainStore, ModelGateway
-    from runtime_core.types import BackendConfig, ModelInfo
+    from runtime_core.types import BackendConfig, ChatRequest, ModelInfo
 
-__all__ = ("CHAIN_PREFIX", "DIRECT", "chain_for", "model_names")
+__all__ = ("CHAIN_PREFIX", "DIRECT", "chain_for", "model_names", "question_of")
 
 CHAIN_PREFIX = "chain:"
 
@@ -54,6 +56,11 @@ async def chain_for(
             param="model",
         )
     return DIRECT
+
+
+def question_of(request: ChatRequest) -> ChatRequest:
+    """Return the request as a chain gets it: the name of a chain is not that of a model."""
+    return replace(request, model="") if request.model.startswith(CHAIN_PREFIX) else request
 
 
 def model_names(found: Sequence[tuple[BackendConfig, ModelInfo]]) -> dict[str, str]:
