@@ -39,6 +39,7 @@ from runtime_core.types.validation import validation_error
 __all__ = (
     "ZERO_TIME",
     "ChatBody",
+    "WireBody",
     "chat_request_to_wire",
     "completion_from_history",
     "completion_from_wire",

@@ -25,10 +25,14 @@ from runtime_core.http import (
 )
 from runtime_core.protocols import ChainRunner, ChainStore, ModelGateway
 from runtime_core.types import Chain, RunRequest, Value, Wanted
-from runtime_core.types._wire import WireBody
-from runtime_core.types.interchange import ChatBody, completion_to_wire, read_chat_body
+from runtime_core.types.interchange import (
+    ChatBody,
+    WireBody,
+    completion_to_wire,
+    read_chat_body,
+)
 from runtime_shim_openai.answers import CompletionStream, begins, completion_of
-from runtime_shim_openai.targets import CHAIN_PREFIX, chain_for, model_names, question_of
+from runtime_shim_openai.targets import CHAIN_PREFIX, chain_for, question_of
 from runtime_shim_openai.wire import (
     EmbeddingList,
     EmbeddingRequest,
@@ -155,7 +159,7 @@ async def show_model(
     """Show one model, or the chain `chain:ID`."""
     name = model_id.removeprefix("/")
     await chain_for(name, tenant_id, chains=chains, models=models)
-    return Model(name, int(time.time()))
+    return Model(id=name, created=int(time.time()))
 
 
 @post("/embeddings", status_code=200)
@@ -176,15 +180,14 @@ async def embed(
 
 async def _listing(models: ModelGateway, chains: ChainStore, tenant_id: str) -> ModelList:
     now = int(time.time())
-    listed = [
-        Model(name, now, backend) for name, backend in model_names(await models.models()).items()
-    ]
+    names = dict.fromkeys(model.name for _, model in await models.models())
+    listed = [Model(id=name, created=now) for name in names]
     page = await chains.list(tenant_id, limit=1000)
     listed += [
-        Model(CHAIN_PREFIX + stored.chain.id, int(stored.created_at.timestamp()))
+        Model(id=CHAIN_PREFIX + stored.chain.id, created=int(stored.created_at.timestamp()))
         for stored in page.items
     ]
-    return ModelList(listed)
+    return ModelList(data=listed)
 
 
 def _answer_error(request: Request[Any, Any, Any], exc: Exception) -> Response[bytes]:
@@ -203,7 +206,7 @@ def _answer_error(request: Request[Any, Any, Any], exc: Exception) -> Response[b
 
 
 def routers() -> list[Router]:
-    """Return the routes of one chain, and those of the whole server."""
+    """Return the routes of one chain, of the whole server, and a listing's older address."""
     shared: dict[str, Any] = {"exception_handlers": {Exception: _answer_error}, "tags": ["OpenAI"]}
     common = [list_models, list_models_again, show_model, embed]
     return [
@@ -211,4 +214,5 @@ def routers() -> list[Router]:
             "/openai/{chain_id:str}/v1", route_handlers=[complete_with_chain, *common], **shared
         ),
         Router("/v1", route_handlers=[complete_with_model, *common], **shared),
+        Router("/openai/v1", route_handlers=[list_models, list_models_again], **shared),
     ]

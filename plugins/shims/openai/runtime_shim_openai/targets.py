@@ -10,12 +10,10 @@ from runtime_core.errors import InvalidRequest, ModelNotFound, NotFound
 from runtime_core.types import Branch, Chain, ExecuteConfig, Task, Transition
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from runtime_core.protocols import ChainStore, ModelGateway
-    from runtime_core.types import BackendConfig, ChatRequest, ModelInfo
+    from runtime_core.types import ChatRequest
 
-__all__ = ("CHAIN_PREFIX", "DIRECT", "chain_for", "model_names", "question_of")
+__all__ = ("CHAIN_PREFIX", "DIRECT", "chain_for", "question_of")
 
 CHAIN_PREFIX = "chain:"
 
@@ -61,11 +59,3 @@ async def chain_for(
 def question_of(request: ChatRequest) -> ChatRequest:
     """Return the request as a chain gets it: the name of a chain is not that of a model."""
     return replace(request, model="") if request.model.startswith(CHAIN_PREFIX) else request
-
-
-def model_names(found: Sequence[tuple[BackendConfig, ModelInfo]]) -> dict[str, str]:
-    """Return each model's name once, with the backend that is preferred for it."""
-    names: dict[str, str] = {}
-    for config, model in found:
-        names.setdefault(model.name, config.name)
-    return names

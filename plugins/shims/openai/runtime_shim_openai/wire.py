@@ -27,20 +27,20 @@ __all__ = (
 )
 
 
-class Model(Struct, frozen=True):
+class Model(Struct, frozen=True, kw_only=True):
     """A model, or a task chain, that requests can name; ``created`` in unix seconds."""
 
     id: str
+    object: Literal["model"] = "model"
     created: int
     owned_by: str = "system"
-    object: Literal["model"] = "model"
 
 
-class ModelList(Struct, frozen=True):
+class ModelList(Struct, frozen=True, kw_only=True):
     """Everything that requests can name."""
 
-    data: list[Model]
     object: Literal["list"] = "list"
+    data: list[Model]
 
 
 class EmbeddingRequest(Struct, frozen=True):
@@ -52,12 +52,12 @@ class EmbeddingRequest(Struct, frozen=True):
     dimensions: int | None = None
 
 
-class Embedding(Struct, frozen=True):
+class Embedding(Struct, frozen=True, kw_only=True):
     """One vector: numbers, or little-endian 32-bit floats in base64."""
 
-    embedding: list[float] | str
-    index: int
     object: Literal["embedding"] = "embedding"
+    index: int
+    embedding: list[float] | str
 
 
 class EmbeddingUsage(Struct, frozen=True):
@@ -67,13 +67,13 @@ class EmbeddingUsage(Struct, frozen=True):
     total_tokens: int = 0
 
 
-class EmbeddingList(Struct, frozen=True):
+class EmbeddingList(Struct, frozen=True, kw_only=True):
     """One vector a text, in order."""
 
+    object: Literal["list"] = "list"
     data: list[Embedding]
     model: str
     usage: EmbeddingUsage
-    object: Literal["list"] = "list"
 
 
 def texts_of(request: EmbeddingRequest) -> list[str]:
@@ -101,7 +101,7 @@ def embeddings_to_wire(answer: Embeddings, model: str, *, packed: bool) -> Embed
     tokens = answer.usage.prompt_tokens if answer.usage else 0
     return EmbeddingList(
         data=[
-            Embedding(_pack(vector) if packed else vector, index)
+            Embedding(index=index, embedding=_pack(vector) if packed else vector)
             for index, vector in enumerate(answer.vectors)
         ],
         model=model,
