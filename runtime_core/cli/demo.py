@@ -77,18 +77,16 @@ async def _tour(kernel: Kernel, listening: str) -> None:
     parts = urlsplit(listening)
     url = url_of(parts.hostname or "", parts.port or 0)
     async with Server.of(kernel.settings, url) as server:
-        shimmed = False
+        shimmed, model = False, ""
         try:
             await _store_chain(server)
             shimmed = await _speaks_completions(server)
-            for line in await _model_lines(kernel):
-                click.echo(line)
+            model = await _introduce_model(kernel)
             await _converse(server, shimmed=shimmed)
         except Failure as error:
             click.echo(f"\nno answer: {error.message}\nthe server keeps serving")
-    click.echo(
-        "\n".join(_next_steps(url, shimmed=shimmed, token=kernel.settings.token is not None))
-    )
+    steps = _next_steps(url, model if shimmed else None, token=kernel.settings.token is not None)
+    click.echo("\n".join(steps))
 
 
 async def _store_chain(server: Server) -> None:
@@ -119,17 +117,20 @@ async def _speaks_completions(server: Server) -> bool:
     return True
 
 
-async def _model_lines(kernel: Kernel) -> list[str]:
-    """Say who will answer, and how to have somebody better where it is only the stand-in."""
+async def _introduce_model(kernel: Kernel) -> str:
+    """Say who will answer, and how to have somebody better than the stand-in; return its name."""
     from runtime_core.fleet.gateway import LAST_RESORT
     from runtime_core.types import Wanted
 
     candidates = await kernel.models.candidates(Wanted("chat"))
     if not candidates:
-        return ["model   none can be asked now"]
+        click.echo("model   none can be asked now")
+        return ""
     config, model = candidates[0].backend.config, candidates[0].model
-    line = f"model   {model.name} on backend {config.name} ({config.base_url or config.type})"
-    return [line, *_stand_in(kernel)] if config.priority >= LAST_RESORT else [line]
+    click.echo(f"model   {model.name} on backend {config.name} ({config.base_url or config.type})")
+    if config.priority >= LAST_RESORT:
+        click.echo("\n".join(_stand_in(kernel)))
+    return model.name
 
 
 def _stand_in(kernel: Kernel) -> list[str]:
@@ -177,12 +178,16 @@ async def _run(server: Server) -> AsyncGenerator[str, None]:
 # -------------------------------------------------------------------------
 
 
-def _next_steps(url: str, *, shimmed: bool, token: bool) -> list[str]:
+def _next_steps(url: str, model: str | None, *, token: bool) -> list[str]:
+    """Return the lines; *model* is None where there are no chat completion routes."""
     curl = "curl" + (' -H "Authorization: Bearer $TOKEN"' if token else "")
     lines = ["", "Try it from another terminal (Ctrl-C here ends the server):"]
     if token:
         lines += ["the commands read the key from the variable TOKEN: export it there first"]
-    lines += ["", *(_completions(url, curl, token=token) if shimmed else _tasks(url, curl))]
+    if model is None:
+        lines += ["", *_tasks(url, curl)]
+    else:
+        lines += ["", *_completions(url, curl, model, token=token)]
     options = "" if url.endswith(":8081") else f" --url {url}"
     return [
         *lines,
@@ -190,12 +195,12 @@ def _next_steps(url: str, *, shimmed: bool, token: bool) -> list[str]:
         f"runtime run{options} --chain {CHAIN_ID} --stream 'Hello!'",
         f"runtime chat{options} --chain {CHAIN_ID}",
         "",
-        *([f"OpenAI base URL   {url}/openai/{CHAIN_ID}/v1"] if shimmed else []),
+        *([f"OpenAI base URL   {url}/openai/{CHAIN_ID}/v1"] if model is not None else []),
         f"API documentation {url}/docs",
     ]
 
 
-def _completions(url: str, curl: str, *, token: bool) -> list[str]:
+def _completions(url: str, curl: str, model: str, *, token: bool) -> list[str]:
     base = f"{url}/openai/{CHAIN_ID}/v1"
     messages = '"messages": [{"role": "user", "content": "Hello!"}]'
     head = f"{base}/chat/completions -H 'Content-Type: application/json'"
@@ -208,7 +213,7 @@ def _completions(url: str, curl: str, *, token: bool) -> list[str]:
         "python -c '",
         "import os, openai" if token else "import openai",
         f'client = openai.OpenAI(base_url="{base}", api_key={key})',
-        f'answer = client.chat.completions.create(model="{CHAIN_ID}", {_python(messages)})',
+        f'answer = client.chat.completions.create(model="{model}", {_python(messages)})',
         "print(answer.choices[0].message.content)'",
     ]
 
