@@ -1,9 +1,14 @@
-"""Databases for tests: a fresh one for each test, SQLite and a real PostgreSQL."""
+"""What tests stand on: databases, SQLite and a real PostgreSQL, and the server as a process."""
 
 from __future__ import annotations
 
+import os
+import queue
 import secrets
+import subprocess
+import sys
 import tempfile
+import threading
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +23,69 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from runtime_core.storage.database import Database
+
+
+#: Longer than any start on a machine that has other things to do.
+_START_S = 60
+
+
+@pytest.fixture(scope="session")
+def start_server(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[..., str]]:
+    """Start ``runtime serve`` as its users do, in a folder of its own; gives the URL.
+
+    Keyword arguments are the variables of its environment.  All servers end with the session, and
+    each must end well.
+    """
+    servers: list[tuple[subprocess.Popen[str], Path]] = []
+
+    def start(**environ: str) -> str:
+        folder = tmp_path_factory.mktemp("server")
+        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        with (folder / "stderr").open("w") as errors:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "runtime_core", "serve", "--port", "0"],
+                cwd=folder,
+                env=kept | environ,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+        servers.append((process, folder))
+        line = _first_line(process)
+        assert line.startswith("listening on "), (folder / "stderr").read_text()
+        return line.removeprefix("listening on ").strip()
+
+    yield start
+    for process, _ in servers:
+        process.terminate()
+    codes = [_ended(process) for process, _ in servers]
+    assert codes == [0] * len(servers)
+    for _, folder in servers:
+        assert "Traceback" not in (folder / "stderr").read_text()
+
+
+def _first_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    lines: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=lambda: lines.put(process.stdout.readline()), daemon=True).start()
+    try:
+        return lines.get(timeout=_START_S)
+    except queue.Empty:
+        return ""
+
+
+def _ended(process: subprocess.Popen[str]) -> int:
+    assert process.stdout is not None
+    try:
+        return process.wait(_START_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return -9
+    finally:
+        process.stdout.close()
 
 
 @pytest.fixture(scope="session")
