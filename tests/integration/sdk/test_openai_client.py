@@ -179,7 +179,7 @@ def test_embeddings(client: openai.OpenAI, place: Any, encoding: str) -> None:
 def test_models(client: openai.OpenAI, server: str) -> None:
     listed = {model.id: model for model in client.models.list()}
     assert {"gpt-fake", "text-embedding-fake", "echo", "chain:ask", "chain:broken"} <= set(listed)
-    assert listed["gpt-fake"].owned_by == "fake"
+    assert listed["gpt-fake"].owned_by == "system"
     for name in ("gpt-fake", "chain:ask"):
         assert client.models.retrieve(name).id == name
     with pytest.raises(openai.NotFoundError) as caught:
