@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,6 +30,7 @@ from runtime_core.types.interchange import (
     history_to_wire,
     read_chat_body,
 )
+from runtime_core.types.validation import validation_error
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}
 PARTS = [{"type": "text", "text": "see"}, {"type": "image_url", "image_url": {"url": "data:x"}}]
@@ -188,6 +190,14 @@ def test_a_wrong_field_is_named_by_its_path(fields: Any, param: str | None, part
             read_chat_body(body)
         assert failure.value.param == param
         assert part in failure.value.message
+
+
+def test_a_wrong_value_in_an_object_is_named_by_the_object() -> None:
+    with pytest.raises(msgspec.ValidationError) as failure:
+        msgspec.convert({"a": {"k": 1}}, dict[str, dict[str, str]])
+    error = validation_error(failure.value, prefix="input.")
+    assert error.param == "input"
+    assert error.message == "input: expected a string, got a whole number"
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"nope", b'{"a": }', b'{"model": "\xff"}'])

@@ -174,6 +174,11 @@ def test_go_layouts(layout: str, expected: str) -> None:
     assert format_time(moment, layout) == expected
 
 
+@pytest.mark.parametrize(("hour", "expected"), [(0, "12AM 12"), (12, "12PM 12"), (13, "1PM 01")])
+def test_hours_of_the_twelve_hour_clock(hour: int, expected: str) -> None:
+    assert format_time(datetime(2024, 3, 5, hour, tzinfo=UTC), "3PM 03") == expected
+
+
 def test_offsets_of_go_layouts() -> None:
     west = datetime(2024, 3, 5, 15, 0, tzinfo=timezone(-timedelta(hours=9, minutes=30)))
     assert format_time(west, "3PM Z07:00 -0700 -07") == "3PM -09:30 -0930 -09"

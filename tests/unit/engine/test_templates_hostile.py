@@ -121,18 +121,20 @@ def test_nothing_but_data_is_in_reach(source: str) -> None:
         ("{{ text | list | join('aaaa') }}", "step budget"),
         ("{{ (text ~ text).split(' ') | length }}", "step budget"),
         (doubled("['x']", "[a, a]"), "step budget"),
+        (doubled("('x',)", "(a, a)"), "step budget"),
         (doubled("['x']", "a + a"), "step budget"),
         (doubled("{'k': 'x'}", "{'l': a, 'r': a}"), "step budget"),
         (doubled("['x']", "[none, none] | map('default', a, true) | list"), "step budget"),
-        ("{{ 'x' * 10**9 }}", "text budget"),
-        ("{{ 'x' | center(10**9) }}", "text budget"),
-        ("{{ input | indent(10**9) }}", "text budget"),
-        ("{{ text | replace('x', 'y' * 1000) }}", "text budget"),
-        ("{{ text.replace('', 'yyyyyyyyyyyy') }}", "text budget"),
-        ("{{ list | join(text) }}", "text budget"),
-        ("{{ text.join(list) }}", "text budget"),
+        ("{{ ('x' * 10**9) | length }}", "text budget"),
+        ("{{ 'x' | center(10**9) | length }}", "text budget"),
+        ("{{ input | indent(10**9) | length }}", "text budget"),
+        ("{{ text | replace('x', 'y' * 1000) | length }}", "text budget"),
+        ("{{ text.replace('', 'yyyyyyyyyyyy') | length }}", "text budget"),
+        ("{{ list | join(text) | length }}", "text budget"),
+        ("{{ text.join(list) | length }}", "text budget"),
         ("{% for i in range(900) %}{{ text }}{% endfor %}", "text budget"),
         ("{% for i in range(900) %}{{ big }}{% endfor %}", "budget"),
+        ("{% set a = [" + "text, " * 12 + "] %}", "text budget"),
         (doubled("'x'", "a ~ a"), "text budget"),
         (doubled("'x'", "a + a"), "text budget"),
         ("{{.text}}" * 20, "text budget"),
@@ -190,6 +192,11 @@ def test_what_grows_without_end_meets_its_budget(source: str, budget: str) -> No
 )
 def test_every_template_ends_soon(source: str) -> None:
     assert cost(source) < 1.5
+
+
+def test_only_functions_are_called() -> None:
+    assert outcome("{{ input() }}") == "!the template calls a string, which is no function"
+    assert outcome("{{ vars() }}") == "!the template calls an object, which is no function"
 
 
 def test_deeply_nested_data_is_refused_not_fatal() -> None:
