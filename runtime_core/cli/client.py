@@ -45,10 +45,17 @@ class Server:
     """Asks the server at *url*; an async context manager.
 
     :param token: sent with every request when it is set.
+    :param transport: for tests to put in the network's place.
     :raises Failure: *url* is no address of a server; so do all methods that ask.
     """
 
-    def __init__(self, url: str, token: str | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         self.url = _checked(url)
         # proxies are for other machines; what ~/.netrc says must not replace the key
         proxied = urlsplit(self.url).hostname not in _LOOPBACK
@@ -57,6 +64,7 @@ class Server:
             headers={"X-API-Key": token} if token else {},
             timeout=httpx.Timeout(_ANSWER_S, connect=_CONNECT_S),
             trust_env=proxied,
+            transport=transport,
         )
 
     @classmethod
@@ -183,16 +191,17 @@ def one_line(message: str) -> str:
     """Return *message* as one line that cannot move a terminal's cursor."""
     head, *items = message.split("\n- ")
     text = f"{head} {'; '.join(items)}" if items else head
-    return "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _checked(url: str) -> str:
     """Return *url* with its scheme and without a slash at its end."""
     whole = (url if "://" in url else f"http://{url}").rstrip("/")
     try:
+        httpx.URL(whole)
         parts = urlsplit(whole)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        httpx.URL(whole)
+        valid = valid and not any(character.isspace() for character in whole)
     except (ValueError, httpx.InvalidURL):
         valid = False
     if not valid:

@@ -75,7 +75,7 @@ def test_at_a_terminal(start, server, terminal):
     chat.wait_for("> ")
     # what a model writes must not act on the terminal
     chat.type('/echo {"text": "red \\u001b[31m alert"}')
-    chat.wait_for("red [31m alert")
+    chat.wait_for("red [31m alert\r\n> ")
     chat.type("\x03")
     chat.wait_for("(Ctrl-D ends)")
     chat.type("\x04")

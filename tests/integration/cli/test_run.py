@@ -135,7 +135,7 @@ def test_a_chain_file_with_variables_and_json_all_the_way(start, tmp_path):
 
 def test_a_broken_database_is_told_as_at_any_start(start):
     run = start("run", "hi", "--local", DATABASE_URL="sqlite:////nowhere/at/all.db")
-    assert run.end() == 1
+    assert run.end() == 2
     assert "/nowhere/at" in run.errors
     assert "Traceback" not in run.errors
 
