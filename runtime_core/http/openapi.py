@@ -3,7 +3,9 @@
 Litestar describes what it knows from the handlers' signatures; what is true for all of them
 (errors, keys, YAML, streams) is added here once.  A handler's ``opt`` may say more:
 ``example`` (of its body), ``body`` and ``answer`` (types in the place of plain dicts),
-``streams``, ``text`` and ``empty`` (kinds of answers), ``asks`` (a backend is asked).
+``streams``, ``text`` and ``empty`` (kinds of answers), ``asks`` (a backend is asked), ``error``
+(the type of what is answered in the place of the common envelope), ``also`` (further answers: a
+type by status).
 """
 
 from __future__ import annotations
@@ -52,13 +54,18 @@ _ERRORS = {
 _RUN_ERRORS = {
     "429": "A backend asks for patience; Retry-After says for how long",
     "502": "A backend refused or broke",
-    "503": "No backend can serve the request now",
+    "503": "No backend, or no database, can serve the request now",
     "504": "A task or a backend took too long",
 }
+_STORE_ERRORS = {"503": "The database cannot be reached, or not be written, now"}
+_STORES = frozenset({"chains", "sessions"})
 _BODY_ERRORS = {
     "413": "The body is too large",
     "415": "Neither JSON nor YAML",
 }
+
+#: Answered before it is known whose route it is, so always with the common envelope.
+_GATE_ERRORS = frozenset({"401", "413"})
 
 
 class ErrorBody(Struct):
@@ -118,7 +125,7 @@ class Document:
         for path, method, handler in _handlers(app):
             operation = schema["paths"].get(path, {}).get(method)
             if operation is not None:
-                _complete(operation, handler.opt, schemas)
+                _complete(operation, handler, schemas)
         return schema
 
     def _described(
@@ -153,23 +160,35 @@ def _handlers(app: Litestar) -> Iterable[tuple[str, str, HTTPRouteHandler]]:
                 yield path, method.lower(), handler
 
 
-def _complete(operation: dict[str, Any], opt: Mapping[str, Any], schemas: dict[str, Any]) -> None:
+def _complete(
+    operation: dict[str, Any], handler: HTTPRouteHandler, schemas: dict[str, Any]
+) -> None:
     """Add to an operation what its signature does not say."""
+    opt = handler.opt
     responses = operation.setdefault("responses", {})
     good = next((code for code in responses if code.startswith("2")), "200")
     _describe_answer(responses.setdefault(good, {"description": "Done"}), opt, schemas)
-    failures = dict(_ERRORS)
     if (body := operation.get("requestBody")) is not None:
         _describe_body(body, opt, schemas)
-        failures |= _BODY_ERRORS
-    if opt.get("asks"):
-        failures |= _RUN_ERRORS
-    for code, text in failures.items():
+    for code, text in _failures(handler, with_body=body is not None).items():
         # the framework's own idea of an error is not what is answered here
-        responses[code] = {
-            "description": text,
-            "content": {"application/json": {"schema": _define(ErrorEnvelope, schemas)}},
-        }
+        kind = ErrorEnvelope if code in _GATE_ERRORS else opt.get("error", ErrorEnvelope)
+        responses[code] = {"description": text, "content": _json(kind, schemas)}
+    for code, kind in opt.get("also", {}).items():
+        text = (kind.__doc__ or "").partition("\n")[0].rstrip(".")
+        responses[str(code)] = {"description": text, "content": _json(kind, schemas)}
+
+
+def _failures(handler: HTTPRouteHandler, *, with_body: bool) -> dict[str, str]:
+    """Return the statuses of what can go wrong, each with the reason."""
+    failures = dict(_ERRORS)
+    if with_body:
+        failures |= _BODY_ERRORS
+    if _STORES & handler.parsed_fn_signature.parameters.keys():
+        failures |= _STORE_ERRORS
+    if handler.opt.get("asks"):
+        failures |= _RUN_ERRORS
+    return failures
 
 
 def _describe_body(body: dict[str, Any], opt: Mapping[str, Any], schemas: dict[str, Any]) -> None:
@@ -194,13 +213,17 @@ def _describe_answer(
         response["content"] = {"text/plain": {"schema": {"type": "string"}}}
         return
     if "answer" in opt:
-        content["application/json"] = {"schema": _define(opt["answer"], schemas)}
+        content |= _json(opt["answer"], schemas)
     if opt.get("streams"):
-        content["text/event-stream"] = {"schema": {"type": "string"}}
+        content["text/event-stream"] = {"schema": {"description": "Events; their data is JSON"}}
     response.setdefault("headers", {})["X-Request-ID"] = {
         "description": "The request's id, as in the server's log",
         "schema": {"type": "string"},
     }
+
+
+def _json(kind: Any, schemas: dict[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": _define(kind, schemas)}}
 
 
 def _define(kind: Any, schemas: dict[str, Any]) -> dict[str, Any]:

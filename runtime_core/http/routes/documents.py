@@ -44,7 +44,7 @@ async def alive() -> Response[Alive]:
     return answer(Alive())
 
 
-@get("/readyz", tags=_TAGS, summary="Can the server do its work?")
+@get("/readyz", tags=_TAGS, summary="Can the server do its work?", opt={"also": {503: Readiness}})
 async def ready(
     health_checks: NamedDependency[Mapping[str, HealthCheck]],
     plugins: NamedDependency[Sequence[PluginReport]],

@@ -32,6 +32,7 @@ from runtime_core.types.interchange import (
     read_chat_body,
 )
 from runtime_shim_openai.answers import CompletionStream, begins, completion_of
+from runtime_shim_openai.described import EXAMPLE, Completion, OpenAIError
 from runtime_shim_openai.targets import CHAIN_PREFIX, chain_for, question_of
 from runtime_shim_openai.wire import (
     EmbeddingList,
@@ -54,8 +55,10 @@ StackTrace = Annotated[
     ),
 ]
 
+_COMPLETES = {"asks": True, "streams": True, "answer": Completion, "example": EXAMPLE}
 
-@post("/chat/completions", status_code=200)
+
+@post("/chat/completions", status_code=200, opt=_COMPLETES)
 async def complete_with_chain(
     request: Request[Any, Any, Any],
     chain_id: str,
@@ -70,7 +73,7 @@ async def complete_with_chain(
     return await _complete(request, stored.chain, data, runner, tenant_id, stack_trace)
 
 
-@post("/chat/completions", status_code=200)
+@post("/chat/completions", status_code=200, opt=_COMPLETES)
 async def complete_with_model(
     request: Request[Any, Any, Any],
     data: JSONBody[WireBody],
@@ -162,7 +165,11 @@ async def show_model(
     return Model(id=name, created=int(time.time()))
 
 
-@post("/embeddings", status_code=200)
+@post(
+    "/embeddings",
+    status_code=200,
+    opt={"asks": True, "example": {"model": "echo-embed", "input": ["Hello!"]}},
+)
 async def embed(
     request: Request[Any, Any, Any],
     data: JSONBody[EmbeddingRequest],
@@ -207,7 +214,11 @@ def _answer_error(request: Request[Any, Any, Any], exc: Exception) -> Response[b
 
 def routers() -> list[Router]:
     """Return the routes of one chain, of the whole server, and a listing's older address."""
-    shared: dict[str, Any] = {"exception_handlers": {Exception: _answer_error}, "tags": ["OpenAI"]}
+    shared: dict[str, Any] = {
+        "exception_handlers": {Exception: _answer_error},
+        "opt": {"error": OpenAIError},
+        "tags": ["OpenAI"],
+    }
     common = [list_models, list_models_again, show_model, embed]
     return [
         Router(
