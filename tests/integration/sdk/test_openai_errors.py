@@ -92,6 +92,16 @@ def test_an_unknown_model(client_of: Callable[..., openai.OpenAI]) -> None:
     assert (error.code, error.param) == ("model_not_found", "model")
 
 
+def test_a_model_that_only_embeds(client_of: Callable[..., openai.OpenAI]) -> None:
+    error = failure(
+        lambda: client_of().chat.completions.create(model="text-embedding-fake", messages=HELLO),
+        openai.BadRequestError,
+    )
+    assert error.param == "model"
+    assert "/v1/embeddings" in error.message
+    assert client_of().models.retrieve("text-embedding-fake").id == "text-embedding-fake"
+
+
 def test_an_unknown_chain(client_of: Callable[..., openai.OpenAI]) -> None:
     client = client_of("/openai/none/v1")
     error = failure(

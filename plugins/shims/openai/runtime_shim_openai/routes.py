@@ -33,7 +33,7 @@ from runtime_core.types.interchange import (
 )
 from runtime_shim_openai.answers import CompletionStream, begins, completion_of
 from runtime_shim_openai.described import EXAMPLE, Completion, OpenAIError
-from runtime_shim_openai.targets import CHAIN_PREFIX, chain_for, question_of
+from runtime_shim_openai.targets import CHAIN_PREFIX, chain_for, find_target, question_of
 from runtime_shim_openai.wire import (
     EmbeddingList,
     EmbeddingRequest,
@@ -161,7 +161,7 @@ async def show_model(
 ) -> Model:
     """Show one model, or the chain `chain:ID`."""
     name = model_id.removeprefix("/")
-    await chain_for(name, tenant_id, chains=chains, models=models)
+    await find_target(name, tenant_id, chains=chains, models=models)
     return Model(id=name, created=int(time.time()))
 
 

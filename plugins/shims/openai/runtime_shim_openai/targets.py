@@ -11,9 +11,9 @@ from runtime_core.types import Branch, Chain, ExecuteConfig, Task, Transition
 
 if TYPE_CHECKING:
     from runtime_core.protocols import ChainStore, ModelGateway
-    from runtime_core.types import ChatRequest
+    from runtime_core.types import ChatRequest, ModelInfo
 
-__all__ = ("CHAIN_PREFIX", "DIRECT", "chain_for", "question_of")
+__all__ = ("CHAIN_PREFIX", "DIRECT", "chain_for", "find_target", "question_of")
 
 CHAIN_PREFIX = "chain:"
 
@@ -38,6 +38,25 @@ async def chain_for(
     """Return the chain that answers a request for *model* on ``/v1``.
 
     :raises ModelNotFound: no backend has the model, no chain has the id.
+    :raises InvalidRequest: the model only makes embeddings.
+    """
+    target = await find_target(model, tenant_id, chains=chains, models=models)
+    if isinstance(target, Chain):
+        return target
+    if target.can_embed and not (target.can_chat or target.can_prompt):
+        raise InvalidRequest(
+            f"the model {model!r} does not chat, it makes embeddings: POST /v1/embeddings",
+            param="model",
+        )
+    return DIRECT
+
+
+async def find_target(
+    model: str, tenant_id: str, *, chains: ChainStore, models: ModelGateway
+) -> Chain | ModelInfo:
+    """Return what *model* is the name of on ``/v1``.
+
+    :raises ModelNotFound: no backend has the model, no chain has the id.
     """
     if not model:
         raise InvalidRequest(
@@ -48,12 +67,13 @@ async def chain_for(
             return (await chains.get(tenant_id, model.removeprefix(CHAIN_PREFIX))).chain
         except NotFound as error:
             raise ModelNotFound(error.message, param="model") from error
-    if await models.find(model) is None:
+    found = await models.find(model)
+    if found is None:
         raise ModelNotFound(
             f"no backend has the model {model!r} now; GET /v1/models lists what there is",
             param="model",
         )
-    return DIRECT
+    return found
 
 
 def question_of(request: ChatRequest) -> ChatRequest:
