@@ -19,6 +19,19 @@ def test_each_line_is_answered_in_the_same_conversation(start, server):
     assert [message["content"] for message in messages] == ["first", "first", "second", "second"]
 
 
+def test_a_conversation_gets_its_name_from_the_server(start, server):
+    def sessions() -> set[str]:
+        with urllib.request.urlopen(f"{server}/chat", timeout=10) as answer:
+            return {row["session"] for row in json.load(answer)}
+
+    before = sessions()
+    chat = start("chat", "--url", server)
+    chat.type("first")
+    chat.type("second")
+    assert chat.end() == 0
+    assert len(sessions() - before) == 1
+
+
 def test_ctrl_c_stops_the_answer_only(start, server):
     chat = start("chat", "--session", "stopped", "--url", server)
     chat.type(SLOW)

@@ -134,6 +134,8 @@ def test_what_nobody_streamed_is_printed_at_the_end(capsys):
 def test_an_answer_that_is_begun_again(capsys):
     events = [started(), delta("wro"), STEP, started(2), delta("right"), finished("right")]
     assert printed(capsys, events, stream=True) == ("wro\nright\n", "(once more)\n")
+    events = [started(), delta("wro"), STEP, started(2), finished("right at once")]
+    assert printed(capsys, events, stream=True) == ("wro\nright at once\n", "(once more)\n")
 
 
 @pytest.mark.parametrize(
