@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from runtime_core.types.interchange import tool_call_to_wire, usage_to_wire
+
 if TYPE_CHECKING:
     from runtime_core.types import ChatChunk, ToolCall, ToolCallDelta, Usage
 
@@ -59,7 +61,7 @@ class ChunkFrames:
         delta: dict[str, Any] = {"content": text} if text else {}
         if calls:
             delta["tool_calls"] = [
-                {"index": index, **msgspec.to_builtins(call)} for index, call in enumerate(calls)
+                {"index": index, **tool_call_to_wire(call)} for index, call in enumerate(calls)
             ]
         return self._delta + _encode(delta) + b',"finish_reason":null}]}\n\n' if delta else b""
 
@@ -69,12 +71,7 @@ class ChunkFrames:
 
     def usage(self, usage: Usage) -> bytes:
         """The frame with the token counts, sent on ``stream_options.include_usage``."""
-        counts = {
-            "prompt_tokens": usage.prompt_tokens,
-            "completion_tokens": usage.completion_tokens,
-            "total_tokens": usage.total_tokens,
-        }
-        return self._head + b'],"usage":' + _encode(counts) + b"}\n\n"
+        return self._head + b'],"usage":' + _encode(usage_to_wire(usage)) + b"}\n\n"
 
 
 def _tool_call_delta(call: ToolCallDelta) -> dict[str, Any]:
