@@ -2,9 +2,9 @@
 
 How a block is written decides what is done with it:
 
-* ``console``: each ``$ command`` (its further lines start with ``> ``) is run by bash in a folder of
-  the page's own, and prints what follows it; ``...`` stands for anything in a line, and alone on a
-  line for any lines
+* ``console``: each ``$ command`` (its further lines start with ``> ``) is run by bash in a folder
+  of the page's own, and prints what follows it; ``...`` stands for anything in a line, and alone
+  on a line for any lines
 * ``python``: is run as a program in the same folder
 * ``yaml``, ``json``: a chain is checked, and run where lines like "`input` gives `output`" follow
 * ``toml``: is read as ``runtime.toml``
@@ -31,7 +31,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/*.md")))
+PAGES = (
+    "README.md",
+    *sorted(
+        str(path.relative_to(ROOT))
+        for pattern in ("docs/*.md", "examples/*_pack/README.md")
+        for path in ROOT.glob(pattern)
+    ),
+)
 ADDRESS = "127.0.0.1:8081"
 START_S = 60
 

@@ -26,20 +26,20 @@ def anchors(path: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", name.lower()).replace(" ", "-") for name in found}
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_links_lead_somewhere(page):
-    path = ROOT / page
+@pytest.mark.parametrize("document", PAGES)
+def test_links_lead_somewhere(document):
+    path = ROOT / document
     text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
     for target in LINK.findall(text):
         if re.match(r"[a-z]+:", target):
             continue
         file, _, anchor = target.partition("#")
         there = (path.parent / file).resolve() if file else path
-        assert there.exists(), f"{page} links to {target}"
+        assert there.exists(), f"{document} links to {target}"
         if anchor:
-            assert anchor in anchors(there), f"{page} links to {target}"
+            assert anchor in anchors(there), f"{document} links to {target}"
 
 
-@pytest.mark.parametrize("page", [one for one in PAGES if one.startswith("docs/")])
-def test_every_page_is_linked_from_the_readme(page):
-    assert f"({page})" in (ROOT / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("document", [one for one in PAGES if one.startswith("docs/")])
+def test_every_page_is_linked_from_the_readme(document):
+    assert f"({document})" in (ROOT / "README.md").read_text(encoding="utf-8")
