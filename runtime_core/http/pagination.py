@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 import msgspec
 from litestar import Request, Response
@@ -59,7 +59,8 @@ def listing(request: Request[Any, Any, Any], items: list[Any], cursor: str | Non
     """Answer with a bare array, and the way to the next page in headers."""
     headers = {}
     if cursor is not None:
-        query = [(k, v) for k, v in request.query_params.multi_items() if k != "cursor"]
+        asked = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        query = [(name, value) for name, value in asked if name != "cursor"]
         where = f"{_path(request)}?{urlencode([*query, ('cursor', cursor)])}"
         headers = {"X-Next-Cursor": cursor, "Link": f'<{where}>; rel="next"'}
     return Response(msgspec.json.encode(items), headers=headers, media_type="application/json")

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from litestar import Response, get, post
-from litestar.params import JSONBody  # noqa: TC002 - Litestar evaluates annotations
+from litestar.exceptions import (
+    ClientException,
+    InternalServerException,
+    NotFoundException,
+    PermissionDeniedException,
+)
+from litestar.params import FromQuery, JSONBody  # noqa: TC002 - Litestar evaluates annotations
 from litestar.testing import TestClient
 from pydantic import SecretStr
 
@@ -149,6 +155,42 @@ def test_our_own_faults_are_logged_and_not_shown(
     assert "secret" not in response.text
     assert "the secret reason" in caplog.text
     assert "request r9 failed" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "code", "message"),
+    [
+        (NotFoundException("a plugin's thing is missing"), 404, "not_found", "a plugin's thing"),
+        (PermissionDeniedException("not you"), 403, "forbidden", "not you"),
+        (ClientException("odd"), 400, "bad_request", "odd"),
+        (InternalServerException("the secret"), 500, "internal_error", "internal error"),
+    ],
+)
+def test_the_frameworks_errors_have_the_same_shape(
+    make_app: Callable[..., Any], raised: Exception, status: int, code: str, message: str
+) -> None:
+    @get("/raises")
+    async def raises() -> None:
+        raise raised
+
+    with TestClient(make_app({"routes": [raises]})) as client:
+        response = client.get("/raises")
+    assert response.status_code == status
+    error = error_of(response)
+    assert error["code"] == code
+    assert error["message"].startswith(message)
+
+
+def test_a_wrong_query_value_is_422_with_its_name(make_app: Callable[..., Any]) -> None:
+    @get("/counts")
+    async def counts(size: FromQuery[int], depth: FromQuery[int] = 1) -> None: ...
+
+    with TestClient(make_app({"routes": [counts]})) as client:
+        for query, param in (("size=x", "size"), ("size=1&depth=y", "depth")):
+            response = client.get(f"/counts?{query}")
+            assert response.status_code == 422
+            assert error_of(response)["param"] == param
+        assert client.get("/counts").status_code == 422
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
