@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import JSONBody, Parameter
+from litestar.params import JSONBody, QueryParameter
 
 from runtime_core.errors import ModelNotFound, RuntimeCoreError
 from runtime_core.http import (
@@ -24,7 +24,7 @@ from runtime_core.http import (
     until_disconnected,
 )
 from runtime_core.protocols import ChainRunner, ChainStore, ModelGateway
-from runtime_core.types import Chain, RunRequest, Value, Wanted
+from runtime_core.types import Chain, ChatRequest, RunRequest, Value, Wanted
 from runtime_core.types.interchange import (
     ChatBody,
     WireBody,
@@ -48,8 +48,8 @@ __all__ = ("routers",)
 
 StackTrace = Annotated[
     str | None,
-    Parameter(
-        query="stackTrace",
+    QueryParameter(
+        name="stackTrace",
         description="`true` adds the run's steps to a plain answer.",
         required=False,
     ),
@@ -65,12 +65,16 @@ async def complete_with_chain(
     data: JSONBody[WireBody],
     tenant_id: NamedDependency[str],
     chains: NamedDependency[ChainStore],
+    models: NamedDependency[ModelGateway],
     runner: NamedDependency[ChainRunner],
     stack_trace: StackTrace = None,
 ) -> Response[Any]:
     """Answer a conversation with a stored task chain, plainly or as a stream."""
-    stored = await chains.get(tenant_id, chain_id)
-    return await _complete(request, stored.chain, data, runner, tenant_id, stack_trace)
+    chain = (await chains.get(tenant_id, chain_id)).chain
+    body = read_chat_body(data)
+    question = await question_of(body.request, chain, models)
+    run = _run(chain, question, tenant_id, live=body.stream)
+    return await _complete(request, runner, run, body, stack_trace)
 
 
 @post("/chat/completions", status_code=200, opt=_COMPLETES)
@@ -85,25 +89,29 @@ async def complete_with_model(
 ) -> Response[Any]:
     """Answer a conversation with the model, or the chain (`chain:ID`), that is named."""
     chain = await chain_for(data.model or "", tenant_id, chains=chains, models=models)
-    return await _complete(request, chain, data, runner, tenant_id, stack_trace)
+    body = read_chat_body(data)
+    question = await question_of(body.request, chain, models)
+    run = _run(chain, question, tenant_id, live=body.stream)
+    return await _complete(request, runner, run, body, stack_trace)
+
+
+def _run(chain: Chain, question: ChatRequest, tenant_id: str, *, live: bool) -> RunRequest:
+    return RunRequest(
+        chain=chain,
+        input=Value(question, "openai_chat"),
+        run_id=new_run_id(),
+        tenant_id=tenant_id,
+        live=live,
+    )
 
 
 async def _complete(
     request: Request[Any, Any, Any],
-    chain: Chain,
-    data: WireBody,
     runner: ChainRunner,
-    tenant_id: str,
+    run: RunRequest,
+    body: ChatBody,
     stack_trace: str | None,
 ) -> Response[Any]:
-    body = read_chat_body(data)
-    run = RunRequest(
-        chain=chain,
-        input=Value(question_of(body.request), "openai_chat"),
-        run_id=new_run_id(),
-        tenant_id=tenant_id,
-        live=body.stream,
-    )
     if body.stream:
         return await _stream(request, runner, run, body)
     finished = await until_disconnected(request, collect(runner, run))

@@ -76,6 +76,12 @@ async def find_target(
     return found
 
 
-def question_of(request: ChatRequest) -> ChatRequest:
-    """Return the request as a chain gets it: the name of a chain is not that of a model."""
-    return replace(request, model="") if request.model.startswith(CHAIN_PREFIX) else request
+async def question_of(request: ChatRequest, chain: Chain, models: ModelGateway) -> ChatRequest:
+    """Return the request as a chain gets it.
+
+    A client that names the chain where a model is expected leaves the choice to the chain.
+    """
+    named = request.model.startswith(CHAIN_PREFIX)
+    if not named and request.model == chain.id:
+        named = await models.find(request.model) is None
+    return replace(request, model="") if named else request
