@@ -131,7 +131,7 @@ async def test_silence_has_a_heartbeat(
 
 
 async def test_an_unfinished_body_is_forgotten_with_its_client(
-    make_app: Callable[..., Any], serve: Any
+    make_app: Callable[..., Any], serve: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = make_app()
     async with serve(app) as port:
@@ -143,6 +143,7 @@ async def test_an_unfinished_body_is_forgotten_with_its_client(
         await client.leave()
         await no_leftovers()
         assert not app.gate.metrics.requests_in_flight
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 async def test_a_body_in_endless_pieces_is_cut_off(

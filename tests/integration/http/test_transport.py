@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import logging
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from litestar import Response, get, post
+from litestar.di import NamedDependency, Provide
 from litestar.exceptions import (
     ClientException,
     InternalServerException,
@@ -310,6 +312,29 @@ def test_a_plugins_route_reads_bodies_the_same_way(make_app: Callable[..., Any])
         assert client.post("/sum", json={"a": 1.0}).json() == 1
         assert client.post("/sum", json={"a": "1"}).status_code == 422
         assert client.post("/sum").status_code == 400
+
+
+def test_dependencies_are_resolved_without_a_task_each(make_app: Callable[..., Any]) -> None:
+    tasks = []
+
+    def note() -> Provide:
+        async def noted() -> str:
+            tasks.append(asyncio.current_task())
+            return "noted"
+
+        return Provide(noted)
+
+    @get("/noted", dependencies={"a": note(), "b": note(), "c": note()})
+    async def noted(
+        a: NamedDependency[str], b: NamedDependency[str], c: NamedDependency[str]
+    ) -> str:
+        tasks.append(asyncio.current_task())
+        return a + b + c
+
+    with TestClient(make_app({"routes": [noted]})) as client:
+        assert client.get("/noted").text == "noted" * 3
+    assert len(tasks) == 4
+    assert len(set(tasks)) == 1
 
 
 # -------------------------------------------------------------------------

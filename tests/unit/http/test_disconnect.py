@@ -105,3 +105,22 @@ async def test_a_watched_answer_leaves_nothing_behind(
     assert not own_tasks()
     client.gone.set()
     await asyncio.sleep(0)
+
+
+async def test_leaving_when_the_work_is_just_done_does_not_cancel_what_follows(
+    client: Any, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # without a grace period, so that the client is being watched when both things happen
+    monkeypatch.setattr("runtime_core.http.disconnect._GRACE", 0.0)
+
+    async def answer() -> str:
+        result = await until_disconnected(client, work.run())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return result
+
+    answering = asyncio.create_task(answer())
+    await client.asked.wait()
+    client.gone.set()
+    work.finish.set()
+    assert await answering == "done"

@@ -38,7 +38,7 @@ class Runner:
         finally:
             self.closed = True
 
-    def check(self, chain: object, input_type: object = None) -> list[str]:
+    def check(self, chain: object, input_type: object = None, hooks: object = None) -> list[str]:
         return [f"checked {chain}"]
 
 
