@@ -17,6 +17,8 @@ from runtime_core.upstream.framing import pieces_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+    from runtime_core.upstream.failures import Refine
+
 __all__ = ("Endpoint",)
 
 T = TypeVar("T")
@@ -38,6 +40,8 @@ class Endpoint:
     :param client: the kernel's client; never closed here.
     :param url: absolute.
     :param headers: sent with each request, credentials among them; they win over the client's.
+    :param refine: given the error of a status and the first 64 KiB of its body, returns the error
+        to raise, for services whose bodies say more than their statuses.
     """
 
     def __init__(
@@ -46,8 +50,11 @@ class Endpoint:
         client: httpx.AsyncClient,
         url: str,
         headers: Mapping[str, str] | None = None,
+        *,
+        refine: Refine | None = None,
     ) -> None:
         self.name = name
+        self._refine = refine
         self._client = client
         with upstream_errors(name):
             parsed = httpx.URL(url)
@@ -67,7 +74,7 @@ class Endpoint:
             response = await self._client.send(self._request(method, body), stream=True)
             try:
                 if response.status_code >= 300:
-                    raise await read_error(response, self.name)
+                    raise await read_error(response, self.name, self._refine)
                 yield response
                 await _drain(response)
             finally:

@@ -39,7 +39,10 @@ from runtime_core.errors import (
 from runtime_core.upstream.framing import pieces_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    #: Given the error of a status and the body it came with, returns the error to raise.
+    Refine = Callable[[UpstreamError, bytes], UpstreamError]
 
 __all__ = ("read_error", "reported_error", "upstream_errors")
 
@@ -92,10 +95,14 @@ def upstream_errors(name: str) -> Iterator[None]:
         raise UpstreamProtocolError(text) from exc
 
 
-async def read_error(response: httpx.Response, name: str) -> RuntimeCoreError:
+async def read_error(
+    response: httpx.Response, name: str, refine: Refine | None = None
+) -> RuntimeCoreError:
     """Return the error that an answer with a status of 300 or more stands for.
 
     Reads at most 64 KiB of its body; does not close it.
+
+    :param refine: has the last word, when the service says more than its status does.
     """
     body = bytearray()
     try:
@@ -105,7 +112,9 @@ async def read_error(response: httpx.Response, name: str) -> RuntimeCoreError:
                 break
     except httpx.HTTPError:
         body += b" (and broke off)"
-    return _status_error(name, response, bytes(body[:_MAX_ERROR_BODY]))
+    read = bytes(body[:_MAX_ERROR_BODY])
+    error = _status_error(name, response, read)
+    return refine(error, read) if refine is not None else error
 
 
 def reported_error(
@@ -122,7 +131,7 @@ def reported_error(
     return kind(f"{name}: {_presentable(message, headers)}")
 
 
-def _status_error(name: str, response: httpx.Response, body: bytes) -> RuntimeCoreError:
+def _status_error(name: str, response: httpx.Response, body: bytes) -> UpstreamError:
     status = response.status_code
     message = _message_of(body)
     # the words may be in a code beside the message
