@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import JSONBody, QueryParameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from runtime_core.errors import ModelNotFound, RuntimeCoreError
 from runtime_core.http import (
@@ -61,7 +61,7 @@ _COMPLETES = {"asks": True, "streams": True, "answer": Completion, "example": EX
 @post("/chat/completions", status_code=200, opt=_COMPLETES)
 async def complete_with_chain(
     request: Request[Any, Any, Any],
-    chain_id: str,
+    chain_id: FromPath[str],
     data: JSONBody[WireBody],
     tenant_id: NamedDependency[str],
     chains: NamedDependency[ChainStore],
@@ -162,7 +162,7 @@ async def list_models_again(
 
 @get("/models/{model_id:path}")
 async def show_model(
-    model_id: str,
+    model_id: FromPath[str],
     models: NamedDependency[ModelGateway],
     chains: NamedDependency[ChainStore],
     tenant_id: NamedDependency[str],
