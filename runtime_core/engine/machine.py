@@ -89,8 +89,7 @@ class Machine:
         :raises InvalidChain: before the first event, with every problem.
         :raises RuntimeCoreError: the run failed; its steps so far were yielded.
         """
-        plan = await self._plans.get(request.chain)
-        plan.check_input(request.input.type)
+        plan = await self._plans.get(request.chain, request.input.type)
         run = Run(plan, request, self._models, self._toolbox)
         if plan.macros:
             run.macros = await plan.macros.expand(request, self._toolbox)

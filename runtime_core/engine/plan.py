@@ -56,15 +56,18 @@ class PreparedTask(NamedTuple):
 class Plan:
     """One chain, ready to run.
 
-    :raises InvalidChain: the chain has problems, whatever its input is.
+    :param input_type: what it is run with first.
+    :raises InvalidChain: the chain has problems, with every one of them.
     """
 
-    def __init__(self, chain: Chain, handlers: Mapping[str, TaskHandler]) -> None:
+    def __init__(
+        self, chain: Chain, handlers: Mapping[str, TaskHandler], input_type: DataType
+    ) -> None:
         self.chain = chain
         self._handlers = handlers
         self._templates: dict[str, Template] = {}
-        self._checked: set[DataType] = set()
-        self._refuse(find_problems(chain, handlers, self.template))
+        self._refuse(find_problems(chain, handlers, self.template, input_type=input_type))
+        self._checked: set[DataType] = {input_type}
         self.macros: ChainMacros = prepare_macros(chain)
         self._endings = _endings(chain)
         self.tasks = {task.id: self._prepare(task) for task in chain.tasks}
@@ -152,10 +155,10 @@ class Plans:
         self._by_identity: dict[int, _Kept] = {}
         self._size = 0
 
-    async def get(self, chain: Chain) -> Plan:
+    async def get(self, chain: Chain, input_type: DataType) -> Plan:
         """Return the plan of *chain*; a large one is made beside the event loop.
 
-        :raises InvalidChain: the chain has problems.
+        :raises InvalidChain: the chain has problems, or some with an input of *input_type*.
         """
         kept = self._by_identity.get(id(chain))
         if kept is None:
@@ -163,17 +166,18 @@ class Plans:
             key = hashlib.blake2b(encoded, digest_size=32).digest()
             kept = self._kept.get(key)
             if kept is None:
-                plan = await self._made(chain)
+                plan = await self._made(chain, input_type)
                 self._keep(plan, chain, key, len(encoded))
                 return plan
             self._remember(kept, chain)
         self._kept.move_to_end(kept.key)
+        kept.plan.check_input(input_type)
         return kept.plan
 
-    async def _made(self, chain: Chain) -> Plan:
+    async def _made(self, chain: Chain, input_type: DataType) -> Plan:
         if len(chain.tasks) <= _SMALL:
-            return Plan(chain, self._handlers)
-        return await asyncio.to_thread(Plan, chain, self._handlers)
+            return Plan(chain, self._handlers, input_type)
+        return await asyncio.to_thread(Plan, chain, self._handlers, input_type)
 
     def _keep(self, plan: Plan, chain: Chain, key: bytes, size: int) -> None:
         if size > _LARGEST_KEPT or key in self._kept:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from runtime_core.engine.chain import decode_chain, encode_chain
@@ -86,6 +86,7 @@ def test_what_is_read_survives_being_written(data):
 
 @FIXTURE
 @given(data=CHAIN)
+@example(data={"tasks": [{"id": "a", "handler": "execute_tool_calls"}]})
 def test_every_problem_is_a_sentence_and_refuses_the_run(bench, data):
     chain = decode_chain(data)
     problems = bench.machine.check(chain, "string")

@@ -748,24 +748,24 @@ async def test_chains_of_equal_content_share_their_preparation(bench):
     chain = bench.chain({"id": "a", "handler": "noop"})
     again = bench.chain({"id": "a", "handler": "noop"})
     other = bench.chain({"id": "b", "handler": "noop"})
-    assert await compiled.get(chain) is await compiled.get(again)
-    assert await compiled.get(chain) is not await compiled.get(other)
+    assert await compiled.get(chain, "string") is await compiled.get(again, "string")
+    assert await compiled.get(chain, "string") is not await compiled.get(other, "string")
 
 
 async def test_preparations_do_not_pile_up(bench):
     plans = bench.machine._plans
     padding = "x" * 300_000
     first = bench.chain({"id": "first", "handler": "noop"})
-    await plans.get(first)
+    await plans.get(first, "string")
     for number in range(40):
         await plans.get(
-            bench.chain({"id": f"t{number}", "handler": "noop", "description": padding})
+            bench.chain({"id": f"t{number}", "handler": "noop", "description": padding}), "string"
         )
     huge = bench.chain({"id": "huge", "handler": "noop", "description": "x" * 2_000_000})
-    assert await plans.get(huge) is not await plans.get(huge)
+    assert await plans.get(huge, "string") is not await plans.get(huge, "string")
     assert len(plans._kept) < 20
     assert len(plans._by_identity) == len(plans._kept)
-    assert (await plans.get(first)).chain is first
+    assert (await plans.get(first, "string")).chain is first
 
 
 async def test_a_large_chain_is_prepared_beside_the_event_loop(bench):
@@ -782,7 +782,7 @@ async def test_a_large_chain_is_prepared_beside_the_event_loop(bench):
     tasks = [
         {"id": f"t{n}", "handler": "noop", "prompt_template": f"{template}{n}"} for n in range(150)
     ]
-    await bench.machine._plans.get(bench.chain(*tasks))
+    await bench.machine._plans.get(bench.chain(*tasks), "string")
     neighbour.cancel()
     assert turns > 2
 

@@ -152,7 +152,8 @@ def test_nothing_but_data_is_in_reach(source: str) -> None:
 )
 def test_what_grows_without_end_meets_its_budget(source: str, budget: str) -> None:
     before = time.thread_time()
-    assert budget in outcome(source)
+    # on a slow machine the time is up before the steps are
+    assert budget in (told := outcome(source)) or "time budget" in told
     assert time.thread_time() - before < 1.5
 
 
