@@ -20,6 +20,7 @@ from runtime_core.settings import BackendSettings, Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
 
 CHAT_MODEL = "gpt-fake"
 EMBED_MODEL = "text-embedding-fake"
@@ -178,9 +179,45 @@ def leftovers() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
+async def short_tempered(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
     """One server for a module's tests, its patience with upstreams half a second long."""
-    folder = tmp_path_factory.mktemp("hostile")
+    async with _running(tmp_path_factory.mktemp("hostile"), 0.5) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+async def long_waiting(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
+    """One server for a module's tests, which waits for upstreams as long as it takes."""
+    async with _running(tmp_path_factory.mktemp("hostile"), 60) as server:
+        yield server
+
+
+@pytest.fixture
+async def server(short_tempered: Server) -> AsyncIterator[Server]:
+    """The server; whatever a test does to it, nothing may be left and it must answer."""
+    async with _unharmed(short_tempered):
+        yield short_tempered
+
+
+@pytest.fixture
+async def patient(long_waiting: Server) -> AsyncIterator[Server]:
+    """The patient server; whatever a test does to it, nothing may be left and it must answer."""
+    async with _unharmed(long_waiting):
+        yield long_waiting
+
+
+@asynccontextmanager
+async def _unharmed(server: Server) -> AsyncIterator[None]:
+    server.upstream.reset()
+    yield
+    await server.quiet()
+    async with server.client() as client:
+        echoed = await client.post("/execute", json={"prompt": "alive", "model_name": "echo"})
+    assert echoed.json()["response"] == "alive"
+
+
+@asynccontextmanager
+async def _running(folder: Path, patience: float) -> AsyncIterator[Server]:
     async with Upstream().serving() as upstream:
         backend = BackendSettings(
             type="openai", base_url=f"http://127.0.0.1:{upstream.port}/v1", api_key="sk-fake"
@@ -192,30 +229,15 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ser
             chat_model=CHAT_MODEL,
             task_model=CHAT_MODEL,
             embed_model=EMBED_MODEL,
-            upstream_timeout=0.5,
-            max_body=10 * 1024 * 1024,
+            upstream_timeout=patience,
         )
         async with _serving(create_app(settings)) as port:
             server = Server(port, upstream)
             async with server.client() as client:
-                for one in (
-                    chain_of("chat_completion", "ask"),
-                    chain_of("prompt_to_string", "say"),
-                ):
-                    stored = await client.post("/taskchains", json=one)
+                for handler, name in (("chat_completion", "ask"), ("prompt_to_string", "say")):
+                    stored = await client.post("/taskchains", json=chain_of(handler, name))
                     assert stored.status_code == 201
             yield server
-
-
-@pytest.fixture
-async def server(running: Server) -> AsyncIterator[Server]:
-    """The server; whatever a test does to it, nothing may be left and it must answer."""
-    running.upstream.reset()
-    yield running
-    await running.quiet()
-    async with running.client() as client:
-        echoed = await client.post("/execute", json={"prompt": "alive", "model_name": "echo"})
-    assert echoed.json()["response"] == "alive"
 
 
 @asynccontextmanager
