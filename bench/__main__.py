@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 
 from bench.processes import BenchError
@@ -15,6 +16,8 @@ def main(argv: list[str]) -> int:
     if not argv or argv[0] not in _BENCHES:
         print(f"usage: python -m bench {'|'.join(_BENCHES)} [--help]", file=sys.stderr)
         return 2
+    # by default a terminated benchmark would leave every server it started behind
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         result = importlib.import_module(f"bench.{argv[0]}").main(argv[1:])
     except BenchError as error:

@@ -109,3 +109,24 @@ def test_costs_of_plugins_are_medians_of_differences() -> None:
     assert [check.passed for check in start_checks(figures)] == [True, True]
     slow = start_figures([0.5], [Sample(1.6, 1.0)], [Sample(1.8, 1.0)])
     assert [check.passed for check in start_checks(slow)] == [False, False]
+
+
+def test_a_terminated_benchmark_takes_its_processes_along(tmp_path: Path) -> None:
+    code = (
+        "import time; from pathlib import Path\n"
+        "from bench import __main__ as program, gateway\n"
+        "from bench.processes import UpstreamProcess\n"
+        "def main(argv):\n"
+        "    with UpstreamProcess(Path.cwd(), ()) as upstream:\n"
+        "        print(upstream.port, flush=True)\n"
+        "        time.sleep(60)\n"
+        "gateway.main = main\n"
+        "program.main(['gateway'])"
+    )
+    process = Process("bench", [sys.executable, "-c", code], directory=tmp_path, piped=True)
+    port = int(process.pipes()[1].readline())
+    assert ask(port, "GET", "/v1/models")[0] == 200
+    process.stop()
+    assert not process.alive
+    with pytest.raises(OSError, match="refused"):
+        ask(port, "GET", "/v1/models")
