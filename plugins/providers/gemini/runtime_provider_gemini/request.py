@@ -176,7 +176,8 @@ def _part(part: ContentPart) -> dict[str, Any]:
     if kind == "input_audio" and isinstance(held, dict) and isinstance(held.get("data"), str):
         return _inline(f"audio/{held.get('format', 'wav')}", held["data"])
     url = held.get(_URL_FIELDS.get(kind, "")) if isinstance(held, dict) else held
-    head = _DATA_URL.match(url) if isinstance(url, str) else None
+    url = url if isinstance(url, str) else ""
+    head = _DATA_URL.match(url)
     if head is None:
         raise _unusable(part, "text, input_audio, and image_url or file with a data: URL in base64")
     return _inline(head[1], url[head.end() :])
