@@ -29,6 +29,21 @@ from runtime_core.types.chat import (
     Usage,
     text_of,
 )
+from runtime_core.types.fleet import (
+    BUILTIN_GROUPS,
+    BackendState,
+    BreakerState,
+    Declarations,
+    DeclaredModel,
+    Download,
+    DownloadStatus,
+    Group,
+    ProviderConfig,
+    PullProgress,
+    RouteCandidate,
+    RouteExplanation,
+    StoredBackend,
+)
 from runtime_core.types.hooks import HookInfo, ToolRequest
 from runtime_core.types.models import BackendConfig, ModelInfo, ModelRole, Routed, Wanted
 from runtime_core.types.plugins import PluginContext, PluginReport
@@ -47,9 +62,12 @@ from runtime_core.types.runs import (
 from runtime_core.types.sessions import ChatSession, Page, StoredChain
 
 __all__ = (
+    "BUILTIN_GROUPS",
     "DATA_TYPES",
     "BackendConfig",
+    "BackendState",
     "Branch",
+    "BreakerState",
     "Chain",
     "ChatChunk",
     "ChatCompletion",
@@ -59,11 +77,16 @@ __all__ = (
     "Compose",
     "ContentPart",
     "DataType",
+    "Declarations",
+    "DeclaredModel",
     "Delta",
+    "Download",
+    "DownloadStatus",
     "Embeddings",
     "ExecuteConfig",
     "FinishReason",
     "FunctionCall",
+    "Group",
     "HookCall",
     "HookInfo",
     "Message",
@@ -74,7 +97,11 @@ __all__ = (
     "Page",
     "PluginContext",
     "PluginReport",
+    "ProviderConfig",
+    "PullProgress",
     "Role",
+    "RouteCandidate",
+    "RouteExplanation",
     "Routed",
     "RunEvent",
     "RunFinished",
@@ -82,6 +109,7 @@ __all__ = (
     "Step",
     "StepFinished",
     "StepStarted",
+    "StoredBackend",
     "StoredChain",
     "Task",
     "Tool",

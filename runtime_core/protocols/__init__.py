@@ -1,0 +1,61 @@
+"""What plugins hand to the kernel, and what its rooms ask of each other.
+
+Structural types: nothing inherits from them.  Everything that may wait is async; everything
+that streams is an async iterator, and closing the iterator cancels the work behind it.
+"""
+
+from runtime_core.protocols.drivers import Bus, Subscription
+from runtime_core.protocols.fleet import (
+    BackendStore,
+    DeclarationReader,
+    DownloadStore,
+    FleetState,
+    GroupStore,
+    ModelStore,
+    ProviderConfigStore,
+)
+from runtime_core.protocols.hooks import HookSource, Toolbox
+from runtime_core.protocols.providers import (
+    ChatProvider,
+    EmbeddingProvider,
+    LoadingProvider,
+    Provider,
+    ProviderFactory,
+    PullingProvider,
+)
+from runtime_core.protocols.rooms import (
+    ChainRunner,
+    ChainStore,
+    HealthCheck,
+    ModelGateway,
+    SessionStore,
+)
+from runtime_core.protocols.tasks import SelfChecking, TaskCall, TaskHandler
+
+__all__ = (
+    "BackendStore",
+    "Bus",
+    "ChainRunner",
+    "ChainStore",
+    "ChatProvider",
+    "DeclarationReader",
+    "DownloadStore",
+    "EmbeddingProvider",
+    "FleetState",
+    "GroupStore",
+    "HealthCheck",
+    "HookSource",
+    "LoadingProvider",
+    "ModelGateway",
+    "ModelStore",
+    "Provider",
+    "ProviderConfigStore",
+    "ProviderFactory",
+    "PullingProvider",
+    "SelfChecking",
+    "SessionStore",
+    "Subscription",
+    "TaskCall",
+    "TaskHandler",
+    "Toolbox",
+)
