@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from runtime_core.errors import RuntimeCoreError, SettingsError, UpstreamUnavailable
+from runtime_core.fleet.backend import Backend
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -27,21 +28,6 @@ _log = logging.getLogger("runtime.fleet")
 
 #: A listing that was asked for because a model was missing is not repeated within this time.
 _MINIMUM_AGE_S = 1.0
-
-
-class Backend:
-    """One backend: its configuration, its provider, and what the last listing said.
-
-    ``error`` is the reason why the models could not be listed; "" when they could, or when
-    nobody has looked yet (``listed_at`` None, else seconds of the monotonic clock).
-    """
-
-    def __init__(self, config: BackendConfig, provider: Provider) -> None:
-        self.config = config
-        self.provider = provider
-        self.models: tuple[ModelInfo, ...] = ()
-        self.error = ""
-        self.listed_at: float | None = None
 
 
 class Catalog:

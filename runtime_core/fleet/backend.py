@@ -1,0 +1,124 @@
+"""One backend: how it is reached, and what it was like when it was last looked at."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from runtime_core.protocols import LoadingProvider, PullingProvider
+from runtime_core.types import BUILTIN_GROUPS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from runtime_core.protocols import Provider
+    from runtime_core.types import BackendConfig, BreakerState, ModelInfo, ModelRole, StoredBackend
+
+__all__ = ("ROLE_GROUPS", "Backend")
+
+#: The built-in group whose backends serve a role; any group of an operator's own serves all roles.
+ROLE_GROUPS: dict[ModelRole, str] = {
+    "chat": "internal_chat_group",
+    "task": "internal_tasks_group",
+    "embed": "internal_embed_group",
+}
+
+_encode = msgspec.json.Encoder(enc_hook=repr, order="deterministic").encode
+
+
+class Backend:
+    """One backend: its configuration, its provider, and what the last listing said.
+
+    ``error`` is the reason why the models could not be listed; "" when they could, or when
+    nobody has looked yet (``listed_at`` None, else seconds of the monotonic clock).  ``models``
+    are what was ``listed``, with what is declared of them.  ``loaded`` are those in the backend's
+    memory, ``wanted`` those declared for it.  ``latency`` is that of the listing in seconds.
+    ``error_at`` and ``checked_at`` are RFC 3339, "" for never.
+
+    ``in_flight`` calls are counted by whoever makes them (`calling`): the provider of a backend
+    that is gone is closed when the last of them is over.  ``breaker`` is set by routing.
+    """
+
+    def __init__(
+        self,
+        config: BackendConfig,
+        provider: Provider,
+        *,
+        groups: frozenset[str] = frozenset(BUILTIN_GROUPS),
+        wanted: tuple[str, ...] = (),
+        stored: StoredBackend | None = None,
+    ) -> None:
+        self.id = config.id or f"static:{config.name}"
+        self.config = config
+        self.provider = provider
+        self.groups = groups
+        self.wanted = wanted
+        self.stored = stored
+        self.listed: tuple[ModelInfo, ...] = ()
+        self.models: tuple[ModelInfo, ...] = ()
+        self.loaded: tuple[str, ...] = ()
+        self.error = ""
+        self.error_at = ""
+        self.checked_at = ""
+        self.listed_at: float | None = None
+        self.latency: float | None = None
+        self.pulls = isinstance(provider, PullingProvider)
+        self.knows_loaded = isinstance(provider, LoadingProvider)
+        self.fingerprint = _fingerprint(config)
+        #: Told when something changed that routing keeps, and the fleet's watchers want to see.
+        self.on_change: Callable[[Backend], None] | None = None
+        self._breaker: BreakerState = "closed"
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are going on."""
+        return self._in_flight
+
+    @in_flight.setter
+    def in_flight(self, count: int) -> None:
+        self._in_flight = count
+        if count:
+            self._idle.clear()
+        else:
+            self._idle.set()
+
+    @property
+    def breaker(self) -> BreakerState:
+        """What the circuit breaker is now."""
+        return self._breaker
+
+    @breaker.setter
+    def breaker(self, state: BreakerState) -> None:
+        changed, self._breaker = state != self._breaker, state
+        if changed and self.on_change is not None:
+            self.on_change(self)
+
+    def serves(self, role: ModelRole) -> bool:
+        """Say whether the backend's groups let it serve *role*."""
+        return ROLE_GROUPS[role] in self.groups or not self.groups <= BUILTIN_GROUPS.keys()
+
+    @contextmanager
+    def calling(self) -> Iterator[None]:
+        """Count a call for as long as the block lasts."""
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+
+    async def idle(self) -> None:
+        """Wait until no call is going on."""
+        await self._idle.wait()
+
+
+def _fingerprint(config: BackendConfig) -> str:
+    """Name what decides what a listing says, the same in every replica; gives away no key."""
+    told = _encode([config.type, config.base_url, config.api_key, config.options])
+    return hashlib.blake2b(told, digest_size=16).hexdigest()
