@@ -8,6 +8,7 @@ from runtime_core.protocols.drivers import Bus, Subscription
 from runtime_core.protocols.fleet import (
     BackendStore,
     DeclarationReader,
+    DownloadQueue,
     DownloadStore,
     FleetState,
     GroupStore,
@@ -39,6 +40,7 @@ __all__ = (
     "ChainStore",
     "ChatProvider",
     "DeclarationReader",
+    "DownloadQueue",
     "DownloadStore",
     "EmbeddingProvider",
     "FleetState",

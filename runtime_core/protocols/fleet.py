@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         Declarations,
         DeclaredModel,
         Download,
+        DownloadEvent,
         Group,
         Page,
         ProviderConfig,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = (
     "BackendStore",
     "DeclarationReader",
+    "DownloadQueue",
     "DownloadStore",
     "FleetState",
     "GroupStore",
@@ -228,6 +230,38 @@ class DownloadStore(Protocol):
 
     async def list(self, tenant_id: str) -> Sequence[Download]:
         """List oldest first."""
+        ...
+
+
+class DownloadQueue(Protocol):
+    """Models on their way to the backends, and those to be taken off them again."""
+
+    async def list(self, tenant_id: str) -> Sequence[Download]:
+        """Return what waits, runs, or has failed for good, oldest first."""
+        ...
+
+    async def enqueue(
+        self, tenant_id: str, backend_id: str, model: str, *, priority: int = 0
+    ) -> Download:
+        """Ask for a model, or return the job there is; a failed one is queued again."""
+        ...
+
+    async def cancel(
+        self, tenant_id: str, *, model: str | None = None, base_url: str | None = None
+    ) -> Sequence[Download]:
+        """Remove the jobs of a model, of a backend, or of both; running ones stop at once."""
+        ...
+
+    def watch(self, tenant_id: str) -> AsyncIterator[DownloadEvent]:
+        """Yield where every running download is, then news of all of them, without an end."""
+        ...
+
+    async def delete_model(self, tenant_id: str, backend_id: str, model: str) -> None:
+        """Have a backend delete one of its models.
+
+        :raises NotFound: the backend is not in use, or does not have the model.
+        :raises InvalidRequest: the backend's provider does not manage models.
+        """
         ...
 
 

@@ -16,6 +16,7 @@ __all__ = (
     "Declarations",
     "DeclaredModel",
     "Download",
+    "DownloadEvent",
     "DownloadStatus",
     "Group",
     "ProviderConfig",
@@ -153,6 +154,22 @@ class Download(Struct, frozen=True, kw_only=True):
     error: str = ""
     created_at: datetime
     updated_at: datetime
+
+
+class DownloadEvent(Struct, frozen=True, kw_only=True):
+    """News of a download.
+
+    ``status`` is the provider's own word while it runs; then ``success``, ``cancelled``, ``failed``
+    or, when it is going to be tried again, ``queued``; the last two come with the ``error``.
+    """
+
+    base_url: str
+    model: str
+    status: str
+    completed: int = 0
+    total: int = 0
+    digest: str = ""
+    error: str = ""
 
 
 class RouteCandidate(Struct, frozen=True, kw_only=True):

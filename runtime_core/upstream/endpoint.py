@@ -62,16 +62,24 @@ class Endpoint:
             self._headers = _prepared(client, parsed, headers or {})
 
     @asynccontextmanager
-    async def stream(self, body: object, *, method: str = "POST") -> AsyncIterator[httpx.Response]:
+    async def stream(
+        self, body: object, *, method: str = "POST", silence: float | None = None
+    ) -> AsyncIterator[httpx.Response]:
         """Send *body* as JSON and give the response, its body not yet read.
 
         Leaving the block closes the connection unless the body was read to its end.  A status
         of 300 or more, and whatever fails inside the block, is raised as the kernel's error.
 
         :param body: anything msgspec encodes; ``bytes`` are sent as they are, None sends nothing.
+        :param silence: seconds without a byte until it has timed out, where the client's are not
+            enough.
         """
         with upstream_errors(self.name):
-            response = await self._client.send(self._request(method, body), stream=True)
+            request = self._request(method, body)
+            if silence is not None:
+                limits = self._client.timeout.as_dict() | {"read": silence}
+                request.extensions = {**request.extensions, "timeout": limits}
+            response = await self._client.send(request, stream=True)
             try:
                 if response.status_code >= 300:
                     raise await read_error(response, self.name, self._refine)

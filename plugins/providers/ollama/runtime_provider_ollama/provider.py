@@ -12,6 +12,7 @@ from runtime_core.types import Embeddings, Usage
 from runtime_core.upstream import Endpoint, ndjson, reported_error
 from runtime_provider_ollama.address import address_of
 from runtime_provider_ollama.catalogue import Catalogue
+from runtime_provider_ollama.pulls import Pulls
 from runtime_provider_ollama.wire import AnswerReader, ChatLine, chat_body
 
 if TYPE_CHECKING:
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from runtime_core.types import BackendConfig, ChatChunk, ChatRequest, ModelInfo
+    from runtime_core.types import (
+        BackendConfig,
+        ChatChunk,
+        ChatRequest,
+        ModelInfo,
+        PullProgress,
+    )
 
 __all__ = ("OllamaProvider",)
 
@@ -31,7 +38,7 @@ class _Embedded(Struct):
 
 
 class OllamaProvider:
-    """Speaks Ollama's own API: ``/api/chat``, ``/api/embed``, ``/api/tags``, ``/api/show``."""
+    """Speaks Ollama's own API: conversations, embeddings, and the models on the server."""
 
     def __init__(self, config: BackendConfig, client: httpx.AsyncClient) -> None:
         self._name = config.name
@@ -45,6 +52,7 @@ class OllamaProvider:
         self._chat = endpoint("chat")
         self._embed = endpoint("embed")
         self._catalogue = Catalogue(endpoint("tags"), endpoint("show"))
+        self._pulls = Pulls(config.name, endpoint("pull"), endpoint("delete"))
         self._decode = msgspec.json.Decoder(ChatLine).decode
 
     async def models(self) -> Sequence[ModelInfo]:
@@ -78,6 +86,14 @@ class OllamaProvider:
         tokens = answer.prompt_eval_count
         usage = Usage(prompt_tokens=tokens) if tokens is not None else None
         return Embeddings(answer.embeddings, answer.model or model, usage)
+
+    def pull(self, model: str) -> AsyncIterator[PullProgress]:
+        """Have the server fetch a model; layers it has already are not fetched again."""
+        return self._pulls.pull(model)
+
+    async def delete_model(self, model: str) -> None:
+        """Have the server delete a model."""
+        await self._pulls.delete(model)
 
     async def aclose(self) -> None:
         """Hold nothing, let go of nothing: the client belongs to the kernel."""
