@@ -187,6 +187,8 @@ class Settings(BaseModel):
     upstream_connect_timeout: Seconds = 5.0
     upstream_timeout: Seconds = 120.0
     catalog_refresh: Seconds = 30.0
+    download_parallelism: Count = 4
+    download_parallelism_per_backend: Count = 1
 
     # Chains
     chat_chain: Annotated[str, Field(min_length=1), Allowed("the id of a chain")] = "chat"
