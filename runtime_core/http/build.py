@@ -39,6 +39,14 @@ __all__ = ("Api", "build", "check_routes")
 _TENANCY = str(uuid.uuid5(uuid.NAMESPACE_OID, "runtime-core"))
 
 
+#: What handlers can ask for by parameter name.
+ROOMS = (
+    *("settings", "runner", "chains", "sessions", "models", "toolbox", "plugins"),
+    *("backends", "model_store", "groups", "provider_configs", "downloads", "fleet"),
+    *("provider_types", "provider_urls"),
+)
+
+
 class Api(Litestar):
     """The application, with the gate in front of it."""
 
@@ -61,17 +69,16 @@ def build(
 ) -> Api:
     """Return the server as an ASGI application.
 
-    :param rooms: what handlers ask for by parameter name: ``settings``, ``runner``, ``chains``,
-        ``sessions``, ``models``, ``toolbox``, ``plugins``; plugin routes may ask for them too,
-        and for ``tenant_id``, ``page`` and ``metrics``.
+    :param rooms: what handlers ask for by parameter name, see `ROOMS`; plugin routes may ask for
+        them too, and for ``tenant_id``, ``page`` and ``metrics``.
     :param health_checks: what ``/readyz`` asks, by name.
     :param routes: the plugins' routes; the kernel's own are added.
     :param lifespan: entered before the first request, left after the last.
     :param authenticator: who may ask; by default as the settings say.
     """
     metrics = metrics or Metrics(version=__version__)
-    given = dict(rooms)
-    if "runner" in given:
+    given = dict.fromkeys(ROOMS) | dict(rooms)
+    if given["runner"] is not None:
         given["runner"] = MeteredRunner(given["runner"], metrics)  # type: ignore[arg-type]
     handlers = (*kernel_routes(), *routes)
     dependencies = _dependencies(given, metrics, health_checks or {})
@@ -95,10 +102,7 @@ def check_routes(routes: Sequence[ControllerRouterHandler]) -> None:
     Among the reasons: a parameter that nothing is given for, or a body of a type that cannot be
     decoded.
     """
-    _litestar(routes, _dependencies(dict.fromkeys(_ROOMS), Metrics(version=__version__), {}), None)
-
-
-_ROOMS = ("settings", "runner", "chains", "sessions", "models", "toolbox", "plugins")
+    _litestar(routes, _dependencies(dict.fromkeys(ROOMS), Metrics(version=__version__), {}), None)
 
 
 def _litestar(

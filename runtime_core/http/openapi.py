@@ -3,9 +3,9 @@
 Litestar describes what it knows from the handlers' signatures; what is true for all of them
 (errors, keys, YAML, streams) is added here once.  A handler's ``opt`` may say more:
 ``example`` (of its body), ``body`` and ``answer`` (types in the place of plain dicts),
-``streams``, ``text`` and ``empty`` (kinds of answers), ``asks`` (a backend is asked), ``error``
-(the type of what is answered in the place of the common envelope), ``also`` (further answers: a
-type by status).
+``streams``, ``text`` and ``empty`` (kinds of answers), ``asks`` (a backend is asked), ``refuses``
+(statuses of refusals not every route has), ``error`` (the type of what is answered in the place of
+the common envelope), ``also`` (further answers: a type by status).
 """
 
 from __future__ import annotations
@@ -57,8 +57,14 @@ _RUN_ERRORS = {
     "503": "No backend, or no database, can serve the request now",
     "504": "A task or a backend took too long",
 }
+_REFUSALS = {
+    "403": "A thing that must not be changed",
+    "409": "Contradicts what is stored",
+}
 _STORE_ERRORS = {"503": "The database cannot be reached, or not be written, now"}
-_STORES = frozenset({"chains", "sessions"})
+_STORES = frozenset(
+    {"chains", "sessions", "backends", "model_store", "groups", "provider_configs", "downloads"}
+)
 _BODY_ERRORS = {
     "413": "The body is too large",
     "415": "Neither JSON nor YAML",
@@ -188,6 +194,7 @@ def _failures(handler: HTTPRouteHandler, *, with_body: bool) -> dict[str, str]:
         failures |= _STORE_ERRORS
     if handler.opt.get("asks"):
         failures |= _RUN_ERRORS
+    failures |= {status: _REFUSALS[status] for status in handler.opt.get("refuses", ())}
     return failures
 
 

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runtime_core.http.routes.affinity import AFFINITY
+from runtime_core.http.routes.backends import BACKENDS
 from runtime_core.http.routes.chat import CHAT
 from runtime_core.http.routes.documents import DOCUMENTS
 from runtime_core.http.routes.embed import EMBED
 from runtime_core.http.routes.execute import EXECUTE
+from runtime_core.http.routes.groups import GROUPS
+from runtime_core.http.routes.models import MODELS
+from runtime_core.http.routes.providers import PROVIDERS
+from runtime_core.http.routes.queue import QUEUE
+from runtime_core.http.routes.route import ROUTE
+from runtime_core.http.routes.state import STATE
 from runtime_core.http.routes.supported import SUPPORTED
 from runtime_core.http.routes.taskchains import TASK_CHAINS
 
@@ -21,4 +29,5 @@ __all__ = ("kernel_routes",)
 
 def kernel_routes() -> Sequence[HTTPRouteHandler]:
     """Return the handlers of every route that needs no plugin."""
-    return (*DOCUMENTS, *EXECUTE, *EMBED, *CHAT, *SUPPORTED, *TASK_CHAINS)
+    fleet = (*BACKENDS, *STATE, *MODELS, *GROUPS, *AFFINITY, *PROVIDERS, *ROUTE, *QUEUE)
+    return (*DOCUMENTS, *EXECUTE, *EMBED, *CHAT, *SUPPORTED, *TASK_CHAINS, *fleet)
