@@ -8,17 +8,18 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import Struct
 
 from runtime_core.protocols import LoadingProvider, PullingProvider
-from runtime_core.types import BUILTIN_GROUPS
+from runtime_core.types import BUILTIN_GROUPS, ModelInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from runtime_core.protocols import Provider
-    from runtime_core.types import BackendConfig, BreakerState, ModelInfo, ModelRole, StoredBackend
+    from runtime_core.types import BackendConfig, BreakerState, ModelRole, StoredBackend
 
-__all__ = ("ROLE_GROUPS", "Backend")
+__all__ = ("LATEST", "ROLE_GROUPS", "Backend", "Listing")
 
 #: The built-in group whose backends serve a role; any group of an operator's own serves all roles.
 ROLE_GROUPS: dict[ModelRole, str] = {
@@ -27,7 +28,24 @@ ROLE_GROUPS: dict[ModelRole, str] = {
     "embed": "internal_embed_group",
 }
 
+#: What a name without a tag means where models have tags.
+LATEST = ":latest"
+
 _encode = msgspec.json.Encoder(enc_hook=repr, order="deterministic").encode
+
+
+class Listing(Struct, frozen=True, kw_only=True):
+    """What one look at a backend found; ``latency`` in seconds, ``error`` "" when it went well.
+
+    ``timed_out`` tells a backend that is slow from one that refuses or is gone.
+    """
+
+    models: tuple[ModelInfo, ...] = ()
+    loaded: tuple[str, ...] = ()
+    latency: float | None = None
+    error: str = ""
+    timed_out: bool = False
+    checked_at: str = ""
 
 
 class Backend:
@@ -66,11 +84,15 @@ class Backend:
         self.checked_at = ""
         self.listed_at: float | None = None
         self.latency: float | None = None
+        #: How many listings failed in a row.
+        self.failures = 0
         self.pulls = isinstance(provider, PullingProvider)
         self.knows_loaded = isinstance(provider, LoadingProvider)
         self.fingerprint = _fingerprint(config)
         #: Told when something changed that routing keeps, and the fleet's watchers want to see.
         self.on_change: Callable[[Backend], None] | None = None
+        #: Set by `regroup`: what is declared of the backend changed, its provider did not.
+        self.regrouped = False
         self._breaker: BreakerState = "closed"
         self._in_flight = 0
         self._idle = asyncio.Event()
@@ -100,9 +122,25 @@ class Backend:
         if changed and self.on_change is not None:
             self.on_change(self)
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The wanted models that a backend which was heard of does not have."""
+        if self.listed_at is None or self.error:
+            return ()
+        held = {model.name for model in self.listed}
+        return tuple(name for name in self.wanted if held.isdisjoint((name, f"{name}{LATEST}")))
+
     def serves(self, role: ModelRole) -> bool:
         """Say whether the backend's groups let it serve *role*."""
         return ROLE_GROUPS[role] in self.groups or not self.groups <= BUILTIN_GROUPS.keys()
+
+    def regroup(
+        self, groups: frozenset[str], wanted: tuple[str, ...], stored: StoredBackend | None
+    ) -> None:
+        """Take over what is declared of a backend that is otherwise the same."""
+        declared = (self.groups, self.wanted, self.stored)
+        self.regrouped = self.regrouped or declared != (groups, wanted, stored)
+        self.groups, self.wanted, self.stored = groups, wanted, stored
 
     @contextmanager
     def calling(self) -> Iterator[None]:
