@@ -16,7 +16,14 @@ from runtime_core.http.feed import Feed
 from runtime_core.http.metrics import Metrics
 from runtime_core.http.pagination import PageQuery, listing
 from runtime_core.http.routes import kernel_routes
-from runtime_core.http.runs import Finished, collect, new_run_id, run_headers
+from runtime_core.http.runs import (
+    Finished,
+    collect,
+    last_route,
+    new_run_id,
+    route_headers,
+    run_headers,
+)
 from runtime_core.http.sse import EventStream, error_frame, sse_frame
 from runtime_core.http.wire.runs import step_wire
 
@@ -42,9 +49,11 @@ __all__ = (
     "error_frame",
     "error_headers",
     "kernel_routes",
+    "last_route",
     "listing",
     "new_run_id",
     "request_id",
+    "route_headers",
     "run_headers",
     "sse_frame",
     "step_wire",

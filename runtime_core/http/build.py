@@ -77,9 +77,9 @@ def build(
     :param authenticator: who may ask; by default as the settings say.
     """
     metrics = metrics or Metrics(version=__version__)
-    given = dict.fromkeys(ROOMS) | dict(rooms)
+    given: dict[str, Any] = dict.fromkeys(ROOMS) | dict(rooms)
     if given["runner"] is not None:
-        given["runner"] = MeteredRunner(given["runner"], metrics)  # type: ignore[arg-type]
+        given["runner"] = MeteredRunner(given["runner"], metrics)
     handlers = (*kernel_routes(), *routes)
     dependencies = _dependencies(given, metrics, health_checks or {})
     dependencies["api_document"] = constant(Document(handlers, dependencies, version=__version__))

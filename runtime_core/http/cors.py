@@ -7,7 +7,10 @@ __all__ = ("Cors",)
 _Headers = list[tuple[bytes, bytes]]
 
 _METHODS = b"GET, HEAD, POST, PUT, DELETE"
-_EXPOSED = b"X-Request-ID, X-Run-ID, X-Next-Cursor, Link, Retry-After, Location"
+_EXPOSED = (
+    b"X-Request-ID, X-Run-ID, X-Backend, X-Model, X-Attempts, Server-Timing, X-Next-Cursor, Link, "
+    b"Retry-After, Location"
+)
 _MAX_AGE = b"600"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
@@ -18,6 +19,8 @@ from runtime_core.http.sse import EventStream, sse_frame
 from runtime_core.http.wire.runs import event_wire
 from runtime_core.types import (
     Delta,
+    ModelRouted,
+    Routed,
     RunEvent,
     RunFinished,
     RunRequest,
@@ -28,21 +31,35 @@ from runtime_core.types import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from litestar import Request, Response
 
     from runtime_core.protocols import ChainRunner
 
-__all__ = ("Finished", "collect", "live_run", "new_run_id", "run_headers", "run_output")
+__all__ = (
+    "Finished",
+    "collect",
+    "last_route",
+    "live_run",
+    "new_run_id",
+    "route_headers",
+    "run_headers",
+    "run_output",
+)
 
 
 class Finished(Struct, frozen=True):
-    """A run that reached its end; ``text`` is what the last asked model wrote, to the byte."""
+    """A run that reached its end.
+
+    ``text`` is what the last asked model wrote, to the byte, and ``route`` the way to it; None
+    when no model was asked.
+    """
 
     output: RunFinished
     steps: list[Step]
     text: str
+    route: Routed | None = None
 
 
 def new_run_id() -> str:
@@ -50,9 +67,38 @@ def new_run_id() -> str:
     return str(uuid.uuid4())
 
 
-def run_headers(run_id: str) -> dict[str, str]:
-    """Return the headers of every answer that comes from a run."""
-    return {"X-Run-ID": run_id}
+def run_headers(run_id: str, route: Routed | None = None) -> dict[str, str]:
+    """Return the headers of an answer that comes from a run, and from a model."""
+    headers = {"X-Run-ID": run_id}
+    return headers if route is None else headers | route_headers(route)
+
+
+def route_headers(route: Routed) -> dict[str, str]:
+    """Return the headers that say who answered, after how many attempts, and how fast.
+
+    Times are in milliseconds.  What names hold besides printable ASCII is percent-encoded.
+    """
+    spent = (("route", route.route_seconds), ("backend", route.backend_seconds))
+    return {
+        "X-Backend": _header_value(route.backend),
+        "X-Model": _header_value(route.model),
+        "X-Attempts": str(route.attempts),
+        "Server-Timing": ", ".join(f"{name};dur={1000 * took:.3f}" for name, took in spent),
+    }
+
+
+def _header_value(name: str) -> str:
+    return quote(name, safe=_PLAIN, errors="replace")
+
+
+#: Printable ASCII but for ``%`` itself, so that names can be decoded.
+_PLAIN = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
+
+
+def last_route(events: Sequence[RunEvent]) -> Routed | None:
+    """Return the way to the last model that *events* name."""
+    routed = (event.route for event in reversed(events) if isinstance(event, ModelRouted))
+    return next(routed, None)
 
 
 def run_output(event: RunFinished) -> Any:
@@ -75,6 +121,7 @@ async def collect(runner: ChainRunner, run: RunRequest) -> Finished:
 
 async def _last(events: AsyncIterator[RunEvent], steps: list[Step]) -> Finished:
     texts: list[str] = []
+    route: Routed | None = None
     async for event in events:
         kind = type(event)
         if kind is Delta:
@@ -83,8 +130,10 @@ async def _last(events: AsyncIterator[RunEvent], steps: list[Step]) -> Finished:
             steps.append(event.step)  # type: ignore[union-attr]
         elif kind is StepStarted:
             texts.clear()
+        elif kind is ModelRouted:
+            route = event.route  # type: ignore[union-attr]
         elif isinstance(event, RunFinished):
-            return Finished(event, steps, "".join(texts))
+            return Finished(event, steps, "".join(texts), route)
     raise RuntimeCoreError("the run ended without a result")
 
 

@@ -34,6 +34,8 @@ from runtime_core.types import (
     ChatSession,
     Delta,
     Message,
+    ModelRouted,
+    Routed,
     RunFinished,
     RunRequest,
     Step,
@@ -55,6 +57,14 @@ class _Turn(Struct, frozen=True):
     session_id: str
     said: Message
     sessions: SessionStore
+
+
+class _Record:
+    """What is known of a turn so far: its steps, and the way to the model that answers."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.route: Routed | None = None
 
 
 @post(
@@ -103,8 +113,9 @@ async def say(
     turn = _Turn(run, session_id, said, sessions)
     if data.stream:
         return await _stream(request, turn, chain_id, runner, settings.sse_heartbeat)
-    reply = await until_disconnected(request, _reply(turn, chain_id, runner))
-    return answer(reply, headers=run_headers(run.run_id))
+    record = _Record()
+    reply = await until_disconnected(request, _reply(turn, chain_id, runner, record))
+    return answer(reply, headers=run_headers(run.run_id, record.route))
 
 
 @get("/chat", tags=_TAGS, summary="List conversations")
@@ -163,15 +174,14 @@ async def _past(
         return None
 
 
-async def _reply(turn: _Turn, chain_id: str, runner: ChainRunner) -> ChatAnswer:
-    steps: list[Step] = []
+async def _reply(turn: _Turn, chain_id: str, runner: ChainRunner, record: _Record) -> ChatAnswer:
     try:
-        async with closing(_events(turn, chain_id, runner, steps)) as events:
+        async with closing(_events(turn, chain_id, runner, record)) as events:
             async for event in events:
                 if isinstance(event, ChatAnswer):
                     return event
     except RuntimeCoreError as error:
-        raise RunFailed(error, turn.run.run_id, steps) from error
+        raise RunFailed(error, turn.run.run_id, record.steps) from error
     raise RuntimeCoreError("the run ended without a result")
 
 
@@ -182,12 +192,12 @@ async def _stream(
     runner: ChainRunner,
     heartbeat: float,
 ) -> Response[Any]:
-    steps: list[Step] = []
-    feed = Feed(_events(turn, chain_id, runner, steps))
+    record = _Record()
+    feed = Feed(_events(turn, chain_id, runner, record))
     try:
         await until_disconnected(request, feed.head(lambda piece: True))
     except RuntimeCoreError as error:
-        raise RunFailed(error, turn.run.run_id, steps) from error
+        raise RunFailed(error, turn.run.run_id, record.steps) from error
     encode = msgspec.json.Encoder().encode
 
     def frames(pieces: list[str | ChatAnswer]) -> bytes:
@@ -203,12 +213,12 @@ async def _stream(
         frames,
         error=lambda error: sse_frame(envelope(error, runId=turn.run.run_id)),
         heartbeat=heartbeat,
-        headers=run_headers(turn.run.run_id),
+        headers=run_headers(turn.run.run_id, record.route),
     )
 
 
 async def _events(
-    turn: _Turn, chain_id: str, runner: ChainRunner, steps: list[Step]
+    turn: _Turn, chain_id: str, runner: ChainRunner, record: _Record
 ) -> AsyncIterator[str | ChatAnswer]:
     """Yield the reply's pieces, then store the turn and yield the answer."""
     usage = Usage()
@@ -223,7 +233,9 @@ async def _events(
                 if event.final and event.chunk.text:
                     yield event.chunk.text
             elif isinstance(event, StepFinished):
-                steps.append(event.step)
+                record.steps.append(event.step)
+            elif isinstance(event, ModelRouted):
+                record.route = event.route
             elif isinstance(event, RunFinished):
                 reply = reply_of(event)
                 await turn.sessions.append(

@@ -9,6 +9,7 @@ from litestar.params import JSONBody
 from runtime_core.errors import Unprocessable
 from runtime_core.http.answers import answer
 from runtime_core.http.disconnect import until_disconnected
+from runtime_core.http.runs import route_headers
 from runtime_core.http.wire.execution import DefaultModel, EmbedAnswer, EmbedBody
 from runtime_core.protocols import ModelGateway
 from runtime_core.types import Wanted
@@ -30,10 +31,11 @@ async def embed(
 ) -> Response[EmbedAnswer]:
     """Return the vector of `text`, or one vector for each of `texts`."""
     texts = _texts(data)
-    _, embeddings = await until_disconnected(request, models.embed(Wanted("embed"), texts))
+    routed, embeddings = await until_disconnected(request, models.embed(Wanted("embed"), texts))
+    headers = route_headers(routed)
     if data.texts is None:
-        return answer(EmbedAnswer(vector=embeddings.vectors[0]))
-    return answer(EmbedAnswer(vectors=embeddings.vectors))
+        return answer(EmbedAnswer(vector=embeddings.vectors[0]), headers=headers)
+    return answer(EmbedAnswer(vectors=embeddings.vectors), headers=headers)
 
 
 @get("/defaultmodel", tags=["Execution"], summary="Name the embedding model")

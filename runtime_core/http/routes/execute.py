@@ -75,7 +75,9 @@ async def execute(
     )
     finished = await until_disconnected(request, collect(runner, run))
     response = finished.text or str(run_output(finished.output))
-    return answer(ExecuteAnswer(run.run_id, response), headers=run_headers(run.run_id))
+    return answer(
+        ExecuteAnswer(run.run_id, response), headers=run_headers(run.run_id, finished.route)
+    )
 
 
 @post(
@@ -116,7 +118,7 @@ async def run_tasks(
             output_type=finished.output.output_type,
             state=[step_wire(step) for step in finished.steps],
         ),
-        headers=run_headers(run.run_id),
+        headers=run_headers(run.run_id, finished.route),
     )
 
 

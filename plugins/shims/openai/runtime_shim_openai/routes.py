@@ -17,7 +17,9 @@ from runtime_core.http import (
     collect,
     describe,
     error_headers,
+    last_route,
     new_run_id,
+    route_headers,
     run_headers,
     sse_frame,
     step_wire,
@@ -118,7 +120,7 @@ async def _complete(
     completion = completion_to_wire(completion_of(finished.output, body.request.model))
     if stack_trace in ("true", "True"):
         completion["stackTrace"] = [step_wire(step) for step in finished.steps]
-    return answer(completion, headers=run_headers(run.run_id))
+    return answer(completion, headers=run_headers(run.run_id, finished.route))
 
 
 async def _stream(
@@ -136,7 +138,7 @@ async def _stream(
         stream.encode,
         finish=stream.finish,
         error=lambda error: sse_frame(error_to_wire(error)),
-        headers=run_headers(run.run_id),
+        headers=run_headers(run.run_id, last_route(feed.pending)),
     )
 
 
@@ -190,7 +192,10 @@ async def embed(
         raise ModelNotFound(f"no backend has the model {data.model!r} now", param="model")
     routed, found = await until_disconnected(request, models.embed(wanted, texts))
     packed = data.encoding_format == "base64"
-    return answer(embeddings_to_wire(found, data.model or routed.model, packed=packed))
+    return answer(
+        embeddings_to_wire(found, data.model or routed.model, packed=packed),
+        headers=route_headers(routed),
+    )
 
 
 async def _listing(models: ModelGateway, chains: ChainStore, tenant_id: str) -> ModelList:
