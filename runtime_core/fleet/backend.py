@@ -70,7 +70,7 @@ class Backend:
         wanted: tuple[str, ...] = (),
         stored: StoredBackend | None = None,
     ) -> None:
-        self.id = config.id or f"static:{config.name}"
+        self.id = self.id_of(config)
         self.config = config
         self.provider = provider
         self.groups = groups
@@ -97,6 +97,11 @@ class Backend:
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
+
+    @staticmethod
+    def id_of(config: BackendConfig) -> str:
+        """Return the id of a backend; one from the settings goes by its name."""
+        return config.id or f"static:{config.name}"
 
     @property
     def in_flight(self) -> int:
