@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from runtime_core.fleet.connecting import Connector
     from runtime_core.fleet.declared import Desired
     from runtime_core.protocols import Bus, DeclarationReader
-    from runtime_core.types import BackendConfig
+    from runtime_core.types import BackendConfig, Declarations
 
 __all__ = ("Reconciler", "Want")
 
@@ -94,6 +94,7 @@ class Reconciler:
         self._origin = secrets.token_hex(8).encode()
         self._decoder = msgspec.json.Decoder(_Heard)
         self._reading = asyncio.Lock()
+        self._declared: Declarations | None = None
         self._asked = 0
         self._answered = 0
         self._asked_for: dict[str, dict[str, float]] = {}
@@ -126,6 +127,7 @@ class Reconciler:
     async def changed(self) -> None:
         """Read the declarations now, look at what is new, and let the other replicas know.
 
+        Where nothing new is declared, the backends that can fetch models are listed again.
         Goes on to its end when the caller is gone: what changed is stored already.
         """
         await asyncio.shield(self._start(self._spread_change()))
@@ -135,11 +137,13 @@ class Reconciler:
         self._catalog.look(backend_id)
 
     async def _spread_change(self) -> None:
+        before = self._declared
         await self._read_or_warn()
-        for backend in self._catalog.backends:
-            # a download may just have ended
-            if backend.pulls and backend.missing:
-                self._catalog.look(backend.id)
+        if self._declared == before:
+            # then it is the backends that changed: models were fetched, or deleted
+            for backend in self._catalog.backends:
+                if backend.pulls:
+                    self._catalog.look(backend.id)
         await self._publish(self._changed_subject, self._origin)
 
     # -- declarations ----------------------------------------------------------
@@ -166,7 +170,7 @@ class Reconciler:
             declarations = await self._reader.read(self.tenant_id)
             wanted = desired(self._static, declarations, self._connector.type_of)
             self._catalog.apply([self._backend(one) for one in wanted], declarations.models)
-            self._answered = answers
+            self._declared, self._answered = declarations, answers
         known = {backend.id for backend in self._catalog.backends}
         self._asked_for = {id: names for id, names in self._asked_for.items() if id in known}
 
