@@ -8,7 +8,7 @@ kernel's rooms by parameter name, annotated ``NamedDependency[...]``: ``settings
 
 from runtime_core.http.answers import answer
 from runtime_core.http.auth import Authenticator, Principal, check_bind
-from runtime_core.http.build import Api, build, check_routes
+from runtime_core.http.build import TENANCY, Api, build, check_routes
 from runtime_core.http.context import request_id
 from runtime_core.http.disconnect import ClientDisconnected, disconnected, until_disconnected
 from runtime_core.http.errors import RunFailed, describe, envelope, error_headers
@@ -28,6 +28,7 @@ from runtime_core.http.sse import EventStream, error_frame, sse_frame
 from runtime_core.http.wire.runs import step_wire
 
 __all__ = (
+    "TENANCY",
     "Api",
     "Authenticator",
     "ClientDisconnected",

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from runtime_core.protocols import HealthCheck
     from runtime_core.settings import Settings
 
-__all__ = ("Api", "build", "check_routes")
+__all__ = ("TENANCY", "Api", "build", "check_routes")
 
 #: One server, one tenancy, until tenants have servers of their own.
-_TENANCY = str(uuid.uuid5(uuid.NAMESPACE_OID, "runtime-core"))
+TENANCY = uuid.uuid5(uuid.NAMESPACE_OID, "runtime-core")
 
 
 #: What handlers can ask for by parameter name.
@@ -128,7 +128,7 @@ def _dependencies(
     rooms: Mapping[str, object], metrics: Metrics, health_checks: Mapping[str, HealthCheck]
 ) -> dict[str, Provide]:
     version = Version(
-        version=f"v{__version__}", node_instance_id=str(uuid.uuid4())[:8], tenancy=_TENANCY
+        version=f"v{__version__}", node_instance_id=str(uuid.uuid4())[:8], tenancy=str(TENANCY)
     )
     constants = {
         **rooms,
