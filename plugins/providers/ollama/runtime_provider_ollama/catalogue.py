@@ -40,6 +40,14 @@ class _Tags(Struct):
     models: list[_Listed] | None
 
 
+class _Loaded(Struct):
+    name: str
+
+
+class _Memory(Struct):
+    models: list[_Loaded] | None
+
+
 class _Shown(Struct):
     model_info: dict[str, Any] | None = None
     capabilities: list[str] | None = None
@@ -48,9 +56,10 @@ class _Shown(Struct):
 class Catalogue:
     """Lists models; what ``/api/show`` says of one is asked once for each digest."""
 
-    def __init__(self, tags: Endpoint, show: Endpoint) -> None:
+    def __init__(self, tags: Endpoint, show: Endpoint, memory: Endpoint) -> None:
         self._tags = tags
         self._show = show
+        self._memory = memory
         self._known: dict[str, _Shown] = {}
 
     async def models(self) -> list[ModelInfo]:
@@ -66,6 +75,10 @@ class Catalogue:
             if about is not None
         }
         return [_info(model, about or _Shown()) for model, about in zip(listed, shown, strict=True)]
+
+    async def loaded(self) -> list[str]:
+        """Return the names of the models in memory."""
+        return [model.name for model in (await self._memory.get(_Memory)).models or []]
 
     async def _shown(self, model: _Listed, free: asyncio.Semaphore) -> _Shown | None:
         known = self._known.get(_identity(model))

@@ -51,13 +51,17 @@ class OllamaProvider:
 
         self._chat = endpoint("chat")
         self._embed = endpoint("embed")
-        self._catalogue = Catalogue(endpoint("tags"), endpoint("show"))
+        self._catalogue = Catalogue(endpoint("tags"), endpoint("show"), endpoint("ps"))
         self._pulls = Pulls(config.name, endpoint("pull"), endpoint("delete"))
         self._decode = msgspec.json.Decoder(ChatLine).decode
 
     async def models(self) -> Sequence[ModelInfo]:
         """List what is pulled, with context lengths and abilities."""
         return await self._catalogue.models()
+
+    async def loaded(self) -> Sequence[str]:
+        """List the models that are in memory."""
+        return await self._catalogue.loaded()
 
     async def chat(self, request: ChatRequest) -> AsyncIterator[ChatChunk]:
         """Stream an answer."""
