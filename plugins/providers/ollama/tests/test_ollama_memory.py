@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import httpx
 import pytest
+from runtime_provider_ollama import OllamaProvider
 
 from runtime_core.errors import UpstreamError
 from runtime_core.protocols import LoadingProvider
 from runtime_core.types import BackendConfig
-from runtime_provider_ollama import OllamaProvider
 
 
 def provider(status: int, body: object, paths: list[str]) -> OllamaProvider:
