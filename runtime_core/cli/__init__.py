@@ -29,6 +29,12 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "run": ("runtime_core.cli.run:run", "Run a prompt through a chain."),
         "chat": ("runtime_core.cli.chat:chat", "Hold a conversation in the terminal."),
         "chain": ("runtime_core.cli.chain:chain", "Check, store, list, show and delete chains."),
+        "backend": (
+            "runtime_core.cli.backend:backend",
+            "Register, list, show and delete backends.",
+        ),
+        "model": ("runtime_core.cli.model:model", "Declare, list, delete and fetch models."),
+        "group": ("runtime_core.cli.group:group", "Say which backends serve which models."),
         "plugins": ("runtime_core.cli.plugins:plugins", "List the installed plugins."),
         "doctor": ("runtime_core.cli.doctor:doctor", "Check that everything needed is there."),
         "migrate": ("runtime_core.cli.migrate:migrate", "Bring the database's tables up to date."),

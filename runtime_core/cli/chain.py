@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from runtime_core.cli.asking import ask, at_server, every, say
 from runtime_core.cli.common import FAILED, MISUSED, fail, read_settings, startup_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
-    from runtime_core.cli.client import Server
     from runtime_core.types import Chain
 
 __all__ = ("chain", "read_document")
 
 _YAML = frozenset({".yaml", ".yml"})
-_PAGE = "1000"
-
 _FILE = click.Path(path_type=Path)
-
-
-def _at_server(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that say which server is meant."""
-    for option in (
-        click.option("--token", help="The server's key (TOKEN)."),
-        click.option("--url", help="The server.  [default: http://ADDR:PORT]"),
-    ):
-        command = option(command)
-    return command
 
 
 @click.group()
@@ -70,25 +57,25 @@ def check(files: tuple[Path, ...]) -> None:
 
 @chain.command()
 @click.argument("file", type=_FILE)
-@_at_server
+@at_server
 def put(file: Path, url: str | None, token: str | None) -> None:
     """Store the chain in FILE; one of the same id is replaced."""
     document = _document_or_fail(file)
-    stored = _ask(url, token, lambda server: server.ask("POST", "/taskchains", document))
+    stored = ask(url, token, lambda server: say(server, "POST", "taskchains", body=document))
     click.echo(f"stored {stored['id']}")
 
 
 @chain.command("list")
-@_at_server
+@at_server
 def list_chains(url: str | None, token: str | None) -> None:
     """List the stored chains, newest first."""
-    for row in _ask(url, token, _every_chain):
+    for row in ask(url, token, lambda server: every(server, "/taskchains")):
         click.echo(f"{row['id']}  {row.get('description', '')}".rstrip())
 
 
 @chain.command()
 @click.argument("chain_id", metavar="ID")
-@_at_server
+@at_server
 def show(chain_id: str, url: str | None, token: str | None) -> None:
     """Print a stored chain as JSON."""
     click.echo(json.dumps(_on_chain("GET", chain_id, url, token), indent=2, ensure_ascii=False))
@@ -96,7 +83,7 @@ def show(chain_id: str, url: str | None, token: str | None) -> None:
 
 @chain.command()
 @click.argument("chain_id", metavar="ID")
-@_at_server
+@at_server
 def delete(chain_id: str, url: str | None, token: str | None) -> None:
     """Delete a stored chain."""
     click.echo(_on_chain("DELETE", chain_id, url, token))
@@ -150,37 +137,4 @@ def _document_or_fail(file: Path) -> dict[str, Any]:
 
 
 def _on_chain(method: str, chain_id: str, url: str | None, token: str | None) -> Any:
-    from runtime_core.cli.client import path_of
-
-    path = path_of("taskchains", chain_id)
-    return _ask(url, token, lambda server: server.ask(method, path))
-
-
-def _ask(
-    url: str | None, token: str | None, question: Callable[[Server], Awaitable[tuple[Any, Any]]]
-) -> Any:
-    """Return the server's answer to *question*, or end the process with the reason why not."""
-    settings = read_settings(token=token)
-    from runtime_core.cli.client import Failure, Server
-
-    async def ask() -> Any:
-        async with Server.of(settings, url) as server:
-            answer, _ = await question(server)
-            return answer
-
-    try:
-        return asyncio.run(ask())
-    except Failure as error:
-        fail(error.message)
-
-
-async def _every_chain(server: Server) -> tuple[list[dict[str, Any]], None]:
-    rows: list[dict[str, Any]] = []
-    cursor = ""
-    while True:
-        params = {"limit": _PAGE} | ({"cursor": cursor} if cursor else {})
-        page, headers = await server.ask("GET", "/taskchains", params=params)
-        rows += page
-        cursor = headers.get("x-next-cursor", "")
-        if not cursor:
-            return rows, None
+    return ask(url, token, lambda server: say(server, method, "taskchains", chain_id))

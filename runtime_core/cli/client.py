@@ -112,10 +112,12 @@ class Server:
                 "a server of this kind?"
             ) from error
 
-    async def events(self, path: str, body: object) -> AsyncGenerator[dict[str, Any], None]:
+    async def events(
+        self, path: str, body: object = None, *, method: str = "POST"
+    ) -> AsyncGenerator[dict[str, Any], None]:
         """Yield the JSON of each event of a streamed answer; closing it stops the server's work.
 
-        An event with ``error`` becomes the exception it is.
+        An event that is an error's envelope becomes the exception it is.
         """
         content, headers = _json(body)
         headers["Accept"] = "text/event-stream"
@@ -124,7 +126,7 @@ class Server:
         async with (
             self._explained(),
             self._client.stream(
-                "POST", path, content=content, headers=headers, timeout=timeout
+                method, path, content=content, headers=headers, timeout=timeout
             ) as response,
         ):
             if response.is_error:
@@ -141,7 +143,7 @@ class Server:
             raise Failure(f"{self.url} sent an event that is not JSON") from error
         if not isinstance(event, dict):
             raise Failure(f"{self.url} sent an event that is no object")
-        if "error" in event:
+        if isinstance(event.get("error"), dict):
             raise Failure(_message(event), run_id=_run_id(event, response))
         return event
 
