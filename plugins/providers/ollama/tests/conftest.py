@@ -42,6 +42,11 @@ def line(value: object) -> bytes:
 
 
 class OllamaWire:
+    """Has one model from the start, and those that were pulled; ``pull_ends`` is how pulls end.
+
+    ``pull_layers`` are the layers of every model: digests and bytes.
+    """
+
     model = "llama3.2:latest"
     base_path = ""
     options = frozenset(
@@ -58,6 +63,11 @@ class OllamaWire:
         }
     )
     finish_reasons: frozenset[FinishReason] = frozenset({"stop", "length", "tool_calls"})
+    pull_layers = (("sha256:aaaaaaaaaaaaaaaa", 1000), ("sha256:bbbbbbbbbbbbbbbb", 24))
+
+    def __init__(self) -> None:
+        self.pulled: list[str] = []
+        self.pull_ends: tuple[bytes, ...] = (line({"status": "success"}),)
 
     def operation(self, request: WireRequest) -> Literal["chat", "embed", "list", "other"]:
         return {"/api/chat": "chat", "/api/embed": "embed", "/api/tags": "list"}.get(
@@ -66,12 +76,39 @@ class OllamaWire:
 
     def other(self, request: WireRequest) -> Reply:
         if (request.method, request.path) == ("GET", "/api/tags"):
-            return Reply((line({"models": [self.listed()]}),), 200, JSON)
+            others = [self.listed(name=name, model=name) for name in self.pulled]
+            return Reply((line({"models": [self.listed(), *others]}),), 200, JSON)
         if (request.method, request.path) == ("POST", "/api/show"):
             if request.json()["model"] != self.model:
                 return self.failure(404, f"model '{request.json()['model']}' not found")
             return Reply((line(self.shown()),), 200, JSON)
+        if (request.method, request.path) == ("POST", "/api/pull"):
+            return self.pull(request.json())
+        if (request.method, request.path) == ("DELETE", "/api/delete"):
+            return self.delete(request.json()["model"])
         return Reply((b"404 page not found",), 404, {"content-type": "text/plain"})
+
+    def pull(self, body: dict[str, Any]) -> Reply:
+        if not body.get("model"):
+            return self.failure(400, "invalid model name")
+        if body.get("stream") is False:
+            return Reply((line({"status": "success"}),), 200, JSON)
+        lines: list[dict[str, Any]] = [{"status": "pulling manifest"}]
+        for digest, total in self.pull_layers:
+            about = {"status": f"pulling {digest[7:19]}", "digest": digest, "total": total}
+            # a field of zero is left out
+            lines += [about, about | {"completed": total // 2}, about | {"completed": total}]
+        lines += [{"status": "verifying sha256 digest"}, {"status": "writing manifest"}]
+        if b"success" in self.pull_ends[-1]:
+            self.pulled.append(body["model"])
+        frames = (*map(line, lines), *self.pull_ends)
+        return Reply(frames, 200, {"content-type": "application/x-ndjson"})
+
+    def delete(self, model: str) -> Reply:
+        if model not in self.pulled:
+            return self.failure(404, f"model '{model}' not found")
+        self.pulled.remove(model)
+        return Reply((), 200, {"content-length": "0"})
 
     def listed(self, **changes: Any) -> dict[str, Any]:
         return {

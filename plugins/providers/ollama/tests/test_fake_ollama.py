@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from ollama import AsyncClient, ResponseError
@@ -109,3 +109,29 @@ async def test_refuses(sdk: AsyncClient, upstream: Upstream) -> None:
     )
     with pytest.raises(ResponseError, match="out of memory"):
         _ = [part async for part in await sdk.chat(MODEL, HELLO, stream=True)]
+
+
+async def test_pulls_and_deletes(sdk: AsyncClient) -> None:
+    parts = [part async for part in await sdk.pull("phi3:3.8b", stream=True)]
+    assert parts[0].status == "pulling manifest"
+    about = [(part.status, part.completed, part.total) for part in parts if part.digest]
+    assert about[:3] == [
+        ("pulling aaaaaaaaaaaa", None, 1000),
+        ("pulling aaaaaaaaaaaa", 500, 1000),
+        ("pulling aaaaaaaaaaaa", 1000, 1000),
+    ]
+    assert parts[-1].status == "success"
+    assert [model.model for model in (await sdk.list()).models] == [MODEL, "phi3:3.8b"]
+    assert (await sdk.pull("tiny")).status == "success"
+    assert (await sdk.delete("phi3:3.8b")).status == "success"
+    assert [model.model for model in (await sdk.list()).models] == [MODEL]
+    with pytest.raises(ResponseError, match="not found") as caught:
+        await sdk.delete("phi3:3.8b")
+    assert caught.value.status_code == 404
+
+
+async def test_fails_to_pull(sdk: AsyncClient, ollama_wire: Any) -> None:
+    ollama_wire.pull_ends = (ollama_wire.failure_midway("no space left on device"),)
+    with pytest.raises(ResponseError, match="no space left on device"):
+        _ = [part async for part in await sdk.pull("phi3", stream=True)]
+    assert len((await sdk.list()).models) == 1
