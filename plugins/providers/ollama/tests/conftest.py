@@ -108,7 +108,7 @@ class OllamaWire:
         if model not in self.pulled:
             return self.failure(404, f"model '{model}' not found")
         self.pulled.remove(model)
-        return Reply((), 200, {"content-length": "0"})
+        return Reply((), 200)
 
     def listed(self, **changes: Any) -> dict[str, Any]:
         return {
