@@ -8,10 +8,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import exc, text
+from sqlalchemy import Double, exc, literal_column, text
 
 from runtime_core.errors import DatabaseUnavailable, SettingsError
+from runtime_core.storage.backends import Backends
 from runtime_core.storage.chains import Chains
+from runtime_core.storage.cipher import Cipher
+from runtime_core.storage.declarations import DeclarationReader
+from runtime_core.storage.downloads import Downloads
+from runtime_core.storage.groups import Groups
+from runtime_core.storage.models import Models
+from runtime_core.storage.provider_configs import ProviderConfigs
 from runtime_core.storage.schema import HEAD, SchemaState, read_revision, upgrade
 from runtime_core.storage.sessions import Sessions
 
@@ -25,7 +32,7 @@ if TYPE_CHECKING:
         Sequence,
     )
 
-    from sqlalchemy import CursorResult, Executable, Table
+    from sqlalchemy import ColumnElement, CursorResult, Executable, Table
     from sqlalchemy.dialects import postgresql, sqlite
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -53,6 +60,7 @@ class Driver:
 
     ``writer`` begins a real transaction; ``reader`` runs each statement on its own.
     ``connect_errors`` are raised by the driver's library, not dressed by SQLAlchemy.
+    ``clock`` is SQL for the database's time in seconds since 1970, which all its clients share.
     ``explain`` turns an error into what is wrong and what to do, without secrets.
     ``migration_lock`` are statements that make one of several migrating processes go first.
     """
@@ -60,6 +68,7 @@ class Driver:
     writer: AsyncEngine
     reader: AsyncEngine
     insert: Callable[[Table], sqlite.Insert | postgresql.Insert]
+    clock: str
     explain: Callable[[BaseException], str]
     connect_errors: tuple[type[BaseException], ...] = ()
     migration_lock: tuple[str, ...] = ()
@@ -72,14 +81,23 @@ class Database:
     Nothing is opened before the first use.  A caller that is cancelled leaves at once, but what it
     began goes on to its end: a statement cut off half-way would cost its connection, and leave the
     transaction's locks to whoever notices.  Nobody can know whether a cancelled write happened.
+
+    :param cipher: seals the keys that are stored; without one they are stored in clear.
     """
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: Driver, cipher: Cipher | None = None) -> None:
         self._driver = driver
+        self.clock: ColumnElement[float] = literal_column(driver.clock, Double())
         self._closed = False
         self._running: set[asyncio.Task[Any]] = set()
         self.chains = Chains(self)
         self.sessions = Sessions(self)
+        self.backends = Backends(self)
+        self.models = Models(self)
+        self.groups = Groups(self, self.backends.rows, self.models.rows)
+        self.provider_configs = ProviderConfigs(self, cipher or Cipher())
+        self.downloads = Downloads(self)
+        self.declarations = DeclarationReader(self, self.provider_configs)
 
     async def read(
         self, statement: Executable, parameters: Mapping[str, object] | None = None

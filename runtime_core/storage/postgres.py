@@ -17,6 +17,8 @@ from runtime_core.storage.database import Database, Driver, reason_of
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
+    from runtime_core.storage.cipher import Cipher
+
 __all__ = ("connect", "without_password")
 
 POOL_SIZE = 16
@@ -57,10 +59,12 @@ _IGNORED = frozenset(
 )
 
 
-def connect(url: str) -> Database:
+def connect(url: str, cipher: Cipher | None = None) -> Database:
     """Return the database of a ``postgresql:`` (or ``postgres:``) URL; does no I/O.
 
     The query takes libpq's parameters: ``sslmode``, ``host`` (also a socket's directory), ….
+
+    :param cipher: seals the keys that are stored; without one they are stored in clear.
 
     :raises SettingsError: the URL makes no sense.
     """
@@ -84,13 +88,15 @@ def connect(url: str) -> Database:
             writer=engine,
             reader=engine.execution_options(isolation_level="AUTOCOMMIT"),
             insert=insert,
+            clock="CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)",
             explain=lambda error: _explain(error, url),
             connect_errors=(OSError, asyncpg.PostgresError, asyncpg.InterfaceError),
             migration_lock=(
                 f"SET LOCAL lock_timeout = '{MIGRATION_PATIENCE}'",
                 f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})",
             ),
-        )
+        ),
+        cipher,
     )
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from runtime_core.storage.cipher import Cipher
+
 __all__ = ("connect",)
 
 #: Seconds to wait for another process's transaction, and for a connection of our own.
@@ -40,10 +42,14 @@ _FORMS = (
 _PRAGMAS = ("PRAGMA foreign_keys = ON", "PRAGMA synchronous = FULL")
 _WAL = "PRAGMA journal_mode = WAL"
 
+# unixepoch('subsec') is there since SQLite 3.42 only
+_CLOCK = "((julianday('now') - 2440587.5) * 86400.0)"
 
-def connect(url: str) -> Database:
+
+def connect(url: str, cipher: Cipher | None = None) -> Database:
     """Return the database of a ``sqlite:`` URL; opens nothing on the disk.
 
+    :param cipher: seals the keys that are stored; without one they are stored in clear.
     :raises SettingsError: the URL names no file.
     """
     if sqlite3.sqlite_version_info < (3, 36):
@@ -52,7 +58,7 @@ def connect(url: str) -> Database:
             "a newer Python build, or PostgreSQL (postgresql://user:password@host/database)"
         )
     path = _path(url)
-    return Database(_memory(url) if path is None else _file(url, path))
+    return Database(_memory(url) if path is None else _file(url, path), cipher)
 
 
 def _path(url: str) -> Path | None:
@@ -86,6 +92,7 @@ def _file(url: str, path: Path) -> Driver:
         writer=_writer(_opener(str(path), (_WAL, *_PRAGMAS))),
         reader=reader,
         insert=insert,
+        clock=_CLOCK,
         explain=lambda error: _explain(error, url, path),
     )
 
@@ -102,6 +109,7 @@ def _memory(url: str) -> Driver:
         writer=engine,
         reader=engine,
         insert=insert,
+        clock=_CLOCK,
         explain=lambda error: f"DATABASE_URL={url}: {reason_of(error)}",
         close=anchor.close,
     )

@@ -8,10 +8,32 @@ from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003 - SQLModel resolves annotations at run time
 
-from sqlalchemy import ForeignKeyConstraint, Index, MetaData, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Double,
+    ForeignKeyConstraint,
+    Index,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 from sqlmodel import Field, SQLModel
 
-__all__ = ("ChatMessageRow", "ChatSessionRow", "Row", "TaskChainRow", "table_of")
+__all__ = (
+    "BackendRow",
+    "ChatMessageRow",
+    "ChatSessionRow",
+    "DownloadRow",
+    "GroupBackendRow",
+    "GroupModelRow",
+    "GroupRow",
+    "ModelRow",
+    "ProviderConfigRow",
+    "Row",
+    "TaskChainRow",
+    "table_of",
+)
 
 #: Names are ordered by their bytes on every database, whatever its locale.
 Name = Text().with_variant(Text(collation="C"), "postgresql")
@@ -73,6 +95,160 @@ class ChatMessageRow(Row, table=True):
     session_id: str = Field(primary_key=True, sa_type=Name)
     sequence: int = Field(primary_key=True)
     body: str = Field(sa_type=Text)
+
+
+class BackendRow(Row, table=True):
+    """A registered backend."""
+
+    __tablename__ = "backends"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "name"),
+        UniqueConstraint("tenant_id", "base_url"),
+        Index(None, "tenant_id", "created_at", "id"),
+    )
+
+    tenant_id: str = Field(primary_key=True, sa_type=Name)
+    id: str = Field(primary_key=True, sa_type=Name)
+    name: str = Field(sa_type=Name)
+    base_url: str = Field(sa_type=Name)
+    type: str = Field(sa_type=Name)
+    created_at: datetime
+    updated_at: datetime
+
+
+class ModelRow(Row, table=True):
+    """A declared model; ``context_length`` is in tokens."""
+
+    __tablename__ = "models"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "model"),
+        Index(None, "tenant_id", "created_at", "id"),
+    )
+
+    tenant_id: str = Field(primary_key=True, sa_type=Name)
+    id: str = Field(primary_key=True, sa_type=Name)
+    model: str = Field(sa_type=Name)
+    context_length: int
+    can_chat: bool
+    can_embed: bool
+    can_prompt: bool
+    can_stream: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class GroupRow(Row, table=True):
+    """An affinity group."""
+
+    __tablename__ = "affinity_groups"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "name"),
+        Index(None, "tenant_id", "created_at", "id"),
+    )
+
+    tenant_id: str = Field(primary_key=True, sa_type=Name)
+    id: str = Field(primary_key=True, sa_type=Name)
+    name: str = Field(sa_type=Name)
+    purpose_type: str = Field(sa_type=Name)
+    created_at: datetime
+    updated_at: datetime
+
+
+class GroupBackendRow(Row, table=True):
+    """A backend is in a group."""
+
+    __tablename__ = "affinity_group_backends"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "group_id"],
+            ["affinity_groups.tenant_id", "affinity_groups.id"],
+            ondelete="CASCADE",
+        ),
+        ForeignKeyConstraint(
+            ["tenant_id", "backend_id"],
+            ["backends.tenant_id", "backends.id"],
+            ondelete="CASCADE",
+        ),
+        Index(None, "tenant_id", "backend_id"),
+    )
+
+    tenant_id: str = Field(primary_key=True, sa_type=Name)
+    group_id: str = Field(primary_key=True, sa_type=Name)
+    backend_id: str = Field(primary_key=True, sa_type=Name)
+    assigned_at: datetime
+
+
+class GroupModelRow(Row, table=True):
+    """A model is in a group."""
+
+    __tablename__ = "affinity_group_models"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "group_id"],
+            ["affinity_groups.tenant_id", "affinity_groups.id"],
+            ondelete="CASCADE",
+        ),
+        ForeignKeyConstraint(
+            ["tenant_id", "model_id"],
+            ["models.tenant_id", "models.id"],
+            ondelete="CASCADE",
+        ),
+        Index(None, "tenant_id", "model_id"),
+    )
+
+    tenant_id: str = Field(primary_key=True, sa_type=Name)
+    group_id: str = Field(primary_key=True, sa_type=Name)
+    model_id: str = Field(primary_key=True, sa_type=Name)
+    assigned_at: datetime
+
+
+class ProviderConfigRow(Row, table=True):
+    """The key of a provider type, which is the row's ``id``; ``api_key`` is sealed by `Cipher`."""
+
+    __tablename__ = "provider_configs"
+    __table_args__ = (Index(None, "tenant_id", "created_at", "id"),)
+
+    tenant_id: str = Field(primary_key=True, sa_type=Name)
+    id: str = Field(primary_key=True, sa_type=Name)
+    api_key: str = Field(sa_type=Text)
+    created_at: datetime
+    updated_at: datetime
+
+
+class DownloadRow(Row, table=True):
+    """A download; ``free_at`` is when others may take it, by the database's clock (Unix seconds).
+
+    ``stored_backend_id`` is ``backend_id`` of a stored backend; others have their own ``base_url``.
+    """
+
+    __tablename__ = "downloads"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "stored_backend_id"],
+            ["backends.tenant_id", "backends.id"],
+            ondelete="CASCADE",
+        ),
+        UniqueConstraint("tenant_id", "backend_id", "model"),
+        Index(None, "tenant_id", "created_at", "id"),
+        Index(None, "tenant_id", "stored_backend_id"),
+    )
+
+    tenant_id: str = Field(primary_key=True, sa_type=Name)
+    id: str = Field(primary_key=True, sa_type=Name)
+    backend_id: str = Field(sa_type=Name)
+    stored_backend_id: str | None = Field(sa_type=Name)
+    base_url: str | None = Field(sa_type=Name)
+    model: str = Field(sa_type=Name)
+    priority: int
+    status: str = Field(sa_type=Name)
+    attempts: int
+    completed: int = Field(sa_type=BigInteger)
+    total: int = Field(sa_type=BigInteger)
+    error: str = Field(sa_type=Text)
+    owner: str = Field(sa_type=Name)
+    free_at: float = Field(sa_type=Double)
+    created_at: datetime
+    updated_at: datetime
 
 
 def table_of(row: type[Row]) -> Table:

@@ -189,7 +189,7 @@ async def test_a_start_on_an_up_to_date_database_waits_for_no_lock(database):
 async def test_a_database_from_a_newer_release_is_left_alone(database):
     await database.write(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
 
-    with pytest.raises(StartupError, match=r"'9999'.*newest is '0001'.*newer release") as caught:
+    with pytest.raises(StartupError, match=r"'9999'.*newest is '0002'.*newer release") as caught:
         await database.migrate()
     assert "DATABASE_URL" in str(caught.value)
     assert (await database.schema()).revision == "9999"
