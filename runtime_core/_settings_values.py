@@ -22,8 +22,10 @@ __all__ = (
     "no_boolean",
     "origins",
     "scheme_of",
+    "secret_keys",
 )
 
+_SHORTEST_SECRET = 16
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]i?)?b?", re.IGNORECASE)
 _FACTORS = {
     "": 1,
@@ -91,6 +93,13 @@ def header_safe(secret: SecretStr | None) -> SecretStr | None:
     """Refuse a secret that no client could send in a header."""
     if secret and not re.fullmatch(r"[!-~]+", secret.get_secret_value()):
         raise ValueError("not printable ASCII")
+    return secret
+
+
+def secret_keys(secret: SecretStr | None) -> SecretStr | None:
+    """Refuse secrets, separated by commas, that are short enough to be guessed."""
+    if secret and min(map(len, secret.get_secret_value().split(","))) < _SHORTEST_SECRET:
+        raise ValueError("too short")
     return secret
 
 

@@ -41,7 +41,7 @@ CONFIG_VARIABLE = "RUNTIME_CONFIG"
 _PREFIX = "RUNTIME_"
 
 # Variables that are no setting of the kernel's but start like one.
-_OTHER_VARIABLES = frozenset({CONFIG_VARIABLE, "RUNTIME_SECRET_KEY", "RUNTIME_PRUNE_MODELS"})
+_OTHER_VARIABLES = frozenset({CONFIG_VARIABLE, "RUNTIME_PRUNE_MODELS"})
 
 # Names from before the RUNTIME_ prefix; where both are set, the prefixed one wins.
 _ALIASES: Mapping[str, str] = {
@@ -105,6 +105,15 @@ Token = Annotated[
     BeforeValidator(values.empty_is_none),
     AfterValidator(values.header_safe),
     Allowed("printable ASCII characters without spaces"),
+]
+SecretKeys = Annotated[
+    SecretStr | None,
+    BeforeValidator(values.empty_is_none),
+    AfterValidator(values.header_safe),
+    AfterValidator(values.secret_keys),
+    Allowed(
+        "secrets of at least 16 printable ASCII characters without spaces, separated by commas"
+    ),
 ]
 Names = Annotated[
     tuple[str, ...], BeforeValidator(values.comma_list), Allowed("names, separated by commas")
@@ -170,6 +179,7 @@ class Settings(BaseModel):
     # What it stands on
     database_url: DriverURL = "sqlite:///runtime.db"
     bus_url: DriverURL = "memory://"
+    secret_key: SecretKeys = None
 
     # Models
     chat_model: str = ""

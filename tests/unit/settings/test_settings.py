@@ -121,6 +121,17 @@ def test_sizes(tmp_path, text, size):
     assert Settings.load({"RUNTIME_MAX_BODY": text}, tmp_path).max_body == size
 
 
+def test_secrets_have_to_be_long(tmp_path):
+    keys = ("0123456789abcdef", "0123456789abcdef,fedcba9876543210")
+    for key in keys:
+        assert Settings.load({"RUNTIME_SECRET_KEY": key}, tmp_path).secret_key
+    assert Settings.load({"RUNTIME_SECRET_KEY": ""}, tmp_path).secret_key is None
+    for key in ("0123456789abcde", f"{keys[0]},short", f"{keys[0]},", "0123456789 abcdef"):
+        message = problem(tmp_path, RUNTIME_SECRET_KEY=key)
+        assert "RUNTIME_SECRET_KEY" in message
+        assert "at least 16 printable ASCII characters" in message
+
+
 def test_lists_are_separated_by_commas(tmp_path):
     settings = Settings.load(
         {"RUNTIME_CORS_ORIGINS": "https://a.example, *,", "RUNTIME_DISABLE_PLUGINS": "a,b"},
@@ -180,6 +191,7 @@ def test_every_wrong_value_is_told_at_once(tmp_path, toml):
     [
         ({"TOKEN": "se cret"}, "se cret"),
         ({"TOKEN": "sécret"}, "sécret"),
+        ({"RUNTIME_SECRET_KEY": "hunter2"}, "hunter2"),
         ({"DATABASE_URL": "postgresql:user:hunter2@host/db"}, "hunter2"),
         ({"RUNTIME_BACKENDS": '[{"type": "x", "api_key": ["hunter2"]}]'}, "hunter2"),
         ({"RUNTIME_BACKENDS": '[{"type": "x", "api_kee": "hunter2"}]'}, "hunter2"),
