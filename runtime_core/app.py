@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runtime_core import http
 from runtime_core.drivers import load_driver
@@ -13,11 +13,20 @@ from runtime_core.engine.handlers import builtin_handlers
 from runtime_core.engine.machine import Machine
 from runtime_core.engine.toolbox import SourceToolbox
 from runtime_core.errors import NoBackendAvailable, NotFound
-from runtime_core.fleet.catalog import Catalog, connect
+from runtime_core.fleet.breaker import BreakerLimits
+from runtime_core.fleet.catalog import Catalog
+from runtime_core.fleet.connecting import Connector, connect
+from runtime_core.fleet.downloads import Downloads
 from runtime_core.fleet.gateway import Defaults, FleetGateway
+from runtime_core.fleet.reconciler import Reconciler
+from runtime_core.fleet.search import Budget
+from runtime_core.fleet.startup import StartupModel, declare
+from runtime_core.fleet.state import LiveState
+from runtime_core.fleet.worker import DownloadWorker
 from runtime_core.plugins import Plugins
 from runtime_core.settings import Settings, scheme_of
 from runtime_core.storage.cache import ChainCache
+from runtime_core.storage.cipher import Cipher
 from runtime_core.types import (
     BackendConfig,
     Branch,
@@ -55,6 +64,10 @@ class Kernel:
     client: httpx.AsyncClient
     chains: ChainCache
     catalog: Catalog
+    reconciler: Reconciler
+    fleet: LiveState
+    downloads: Downloads
+    worker: DownloadWorker
     models: FleetGateway
     toolbox: SourceToolbox
     runner: Machine
@@ -67,7 +80,8 @@ class Kernel:
         """
         try:
             await self.database.migrate()
-            async with self.chains, self.catalog:
+            await self._declare_models()
+            async with self.chains, self.reconciler, self.catalog, self.worker:
                 await self._ensure_chat_chain()
                 yield self
         finally:
@@ -86,6 +100,16 @@ class Kernel:
         reasons = [f"{b.config.name}: {b.error or 'lists no models'}" for b in backends]
         raise NoBackendAvailable("; ".join(reasons) or "no backend is configured")
 
+    async def _declare_models(self) -> None:
+        """Store the built-in groups, and the models that the settings name."""
+        await declare(
+            DEFAULT_TENANT,
+            _startup_models(self.settings),
+            models=self.database.models,
+            groups=self.database.groups,
+            tenancy=http.TENANCY,
+        )
+
     async def _ensure_chat_chain(self) -> None:
         """Store the default chain of ``POST /chat``, unless an operator already did."""
         chain_id = self.settings.chat_chain
@@ -103,22 +127,15 @@ def compose(settings: Settings, plugins: Plugins | None = None) -> Kernel:
     """
     if plugins is None:
         plugins = load_plugins(settings)
-    database = load_driver("database", scheme_of(settings.database_url))(settings.database_url)
+    database = load_driver("database", scheme_of(settings.database_url))(
+        settings.database_url, Cipher.of(settings.secret_key)
+    )
     bus = load_driver("bus", scheme_of(settings.bus_url))(settings.bus_url)
     client = create_client(
         connect_timeout=settings.upstream_connect_timeout, read_timeout=settings.upstream_timeout
     )
-    catalog = Catalog(
-        connect(
-            _backends(settings, plugins),
-            plugins.providers,
-            client,
-            excused=[report.name for report in plugins.quarantined],
-        ),
-        declared=_declared(settings),
-        period=settings.catalog_refresh,
-    )
-    models = FleetGateway(catalog, _defaults(settings))
+    fleet = _fleet(settings, plugins, client, database, bus)
+    models = _gateway(settings, fleet.catalog)
     toolbox = SourceToolbox(plugins.hook_sources)
     return Kernel(
         settings=settings,
@@ -127,7 +144,11 @@ def compose(settings: Settings, plugins: Plugins | None = None) -> Kernel:
         bus=bus,
         client=client,
         chains=ChainCache(database.chains, bus),
-        catalog=catalog,
+        catalog=fleet.catalog,
+        reconciler=fleet.reconciler,
+        fleet=fleet.state,
+        downloads=fleet.downloads,
+        worker=fleet.worker,
         models=models,
         toolbox=toolbox,
         runner=Machine(plugins.task_handlers, models, toolbox, max_steps=settings.max_steps),
@@ -175,11 +196,77 @@ def serving(kernel: Kernel) -> Litestar:
             "models": kernel.models,
             "toolbox": kernel.toolbox,
             "plugins": kernel.plugins.reports,
+            "backends": kernel.database.backends,
+            "model_store": kernel.database.models,
+            "groups": kernel.database.groups,
+            "provider_configs": kernel.database.provider_configs,
+            "downloads": kernel.downloads,
+            "fleet": kernel.fleet,
+            "provider_types": tuple(sorted(kernel.plugins.providers)),
+            "provider_urls": _default_urls(kernel.plugins),
         },
         health_checks=kernel.health_checks(),
         routes=kernel.plugins.routes,
         lifespan=lifespan,
     )
+
+
+class _Fleet(NamedTuple):
+    """The rooms of the fleet that know each other."""
+
+    catalog: Catalog
+    reconciler: Reconciler
+    state: LiveState
+    downloads: Downloads
+    worker: DownloadWorker
+
+
+def _fleet(
+    settings: Settings, plugins: Plugins, client: httpx.AsyncClient, database: Database, bus: Bus
+) -> _Fleet:
+    """Wire what keeps the backends as they are declared; opens nothing.
+
+    :raises SettingsError: a backend of the settings cannot be.
+    """
+    static = _backends(settings, plugins)
+    excused = [report.name for report in plugins.quarantined]
+    catalog = Catalog(
+        connect(static, plugins.providers, client, excused=excused),
+        declared=_declared(settings),
+        period=settings.catalog_refresh,
+    )
+    connector = Connector(plugins.providers, client, excused=excused)
+    reconciler = Reconciler(
+        DEFAULT_TENANT, catalog, connector, database.declarations, bus, static=static
+    )
+    state = LiveState(catalog, reconciler)
+    downloads = Downloads(database.downloads, bus, state, state.provider_of)
+    reconciler.want = downloads.want
+    worker = DownloadWorker(
+        database.downloads,
+        bus,
+        state,
+        state.provider_of,
+        parallelism=settings.download_parallelism,
+        per_backend=settings.download_parallelism_per_backend,
+    )
+    return _Fleet(catalog, reconciler, state, downloads, worker)
+
+
+def _default_urls(plugins: Plugins) -> Mapping[str, str]:
+    """Return the address of each provider that is made for one service."""
+    urls = {
+        name: getattr(factory, "default_url", "") for name, factory in plugins.providers.items()
+    }
+    return MappingProxyType({name: url for name, url in urls.items() if url})
+
+
+def _startup_models(settings: Settings) -> list[StartupModel]:
+    return [
+        StartupModel("embed", settings.embed_model, settings.embed_model_context_length),
+        StartupModel("task", settings.task_model, settings.task_model_context_length),
+        StartupModel("chat", settings.chat_model, settings.chat_model_context_length),
+    ]
 
 
 def _backends(settings: Settings, plugins: Plugins) -> list[BackendConfig]:
@@ -193,6 +280,25 @@ def _backends(settings: Settings, plugins: Plugins) -> list[BackendConfig]:
         if backend.name not in names and not (backend.implicit and backend.type in types)
     ]
     return configured + found
+
+
+def _gateway(settings: Settings, catalog: Catalog) -> FleetGateway:
+    """Put routing, as the settings want it, in front of the catalog.
+
+    :raises DriverNotFound: there is no such policy.
+    """
+    return FleetGateway(
+        catalog,
+        _defaults(settings),
+        router=load_driver("router", settings.router)(),
+        policy=settings.router,
+        budget=Budget(
+            attempts=settings.route_attempts,
+            seconds=settings.route_timeout,
+            silence=settings.upstream_timeout,
+            breaker=BreakerLimits(settings.breaker_failures, settings.breaker_cooldown),
+        ),
+    )
 
 
 def _defaults(settings: Settings) -> Mapping[ModelRole, Defaults]:

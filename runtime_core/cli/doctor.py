@@ -254,6 +254,9 @@ async def _bus(kernel: Kernel) -> list[Finding]:
 
 
 async def _backends(kernel: Kernel) -> list[Finding]:
+    schema = await kernel.database.schema()
+    if schema.revision == schema.head:
+        await kernel.reconciler.load()
     async with kernel.catalog as catalog:
         await catalog.refresh()
         found = []

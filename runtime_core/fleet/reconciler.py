@@ -65,8 +65,6 @@ class Reconciler:
     put off their own listing by a period.  A message that is lost costs a listing, or a delay.
 
     :param static: the backends that the settings name; they are in all built-in groups.
-    :param want: is told once of each model that a stored backend lacks and could fetch, and again
-        every hour for as long as it is not there.
     """
 
     def __init__(
@@ -78,7 +76,6 @@ class Reconciler:
         bus: Bus,
         *,
         static: Iterable[BackendConfig] = (),
-        want: Want | None = None,
         reread: float = REREAD_AFTER,
         retry_after: float = RETRY_AFTER,
     ) -> None:
@@ -88,7 +85,9 @@ class Reconciler:
         self._reader = reader
         self._bus = bus
         self._static = tuple(connector.configured(config) for config in static)
-        self._want = want
+        #: Told once of each model that a stored backend lacks and could fetch, and again every hour
+        #: for as long as it is not there.
+        self.want: Want | None = None
         self._reread = reread
         self._retry_after = retry_after
         self._origin = secrets.token_hex(8).encode()
@@ -101,9 +100,9 @@ class Reconciler:
         self._tasks: set[asyncio.Task[Any]] = set()
         part = _subject_part(tenant_id)
         self._changed_subject, self._state_subject = f"fleet.changed.{part}", f"fleet.state.{part}"
-        catalog.after_listing = self._after_listing
 
     async def __aenter__(self) -> Reconciler:
+        self._catalog.after_listing = self._after_listing
         listening = [asyncio.Event(), asyncio.Event()]
         self._start(self._listen(self._changed_subject, self._hear_change, listening[0]))
         self._start(self._listen(self._state_subject, self._hear_state, listening[1]))
@@ -123,6 +122,13 @@ class Reconciler:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def load(self) -> None:
+        """Read the declarations once, for who wants no more than a look at the backends.
+
+        :raises DatabaseUnavailable: they cannot be read.
+        """
+        await self._read()
 
     async def changed(self) -> None:
         """Read the declarations now, look at what is new, and let the other replicas know.
@@ -196,8 +202,8 @@ class Reconciler:
     async def _after_listing(self, backend: Backend, ours: bool) -> None:
         if ours:
             await self._tell_state(backend)
-        if self._want is not None and backend.pulls and backend.stored and not backend.error:
-            await self._ask_for_missing(backend, self._want)
+        if self.want is not None and backend.pulls and backend.stored and not backend.error:
+            await self._ask_for_missing(backend, self.want)
 
     async def _tell_state(self, backend: Backend) -> None:
         listing = Listing(

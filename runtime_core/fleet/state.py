@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from runtime_core.fleet.backend import Backend
     from runtime_core.fleet.catalog import Catalog
     from runtime_core.fleet.reconciler import Reconciler
+    from runtime_core.protocols import Provider
 
 __all__ = ("LiveState", "state_of")
 
@@ -71,6 +72,13 @@ class LiveState:
         """Something happened to a backend's models: list them now."""
         if tenant_id == self._reconciler.tenant_id:
             self._reconciler.look(backend_id)
+
+    def provider_of(self, tenant_id: str, backend_id: str) -> Provider | None:
+        """Return the provider of a backend that serves, None when there is no such backend."""
+        backend = self._catalog.get(backend_id)
+        if backend is None or tenant_id != self._reconciler.tenant_id:
+            return None
+        return backend.provider
 
     def _observe(self, backend_id: str, backend: Backend | None) -> None:
         if self._watchers:
