@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -50,11 +51,11 @@ class News:
 
     async def tell(self, tenant_id: str, event: DownloadEvent) -> None:
         """Tell everybody who watches."""
-        await self._publish(f"{_PROGRESS}.{tenant_id}", self._encode(event))
+        await self._publish(_subject(_PROGRESS, tenant_id), self._encode(event))
 
     async def ring(self, subject: str, tenant_id: str) -> None:
         """Let the workers of all replicas look at the queue."""
-        await self._publish(f"{subject}.{tenant_id}", b"{}")
+        await self._publish(_subject(subject, tenant_id), b"{}")
 
     async def watch(
         self, tenant_id: str, running: Callable[[str], AsyncGenerator[DownloadEvent, None]]
@@ -62,7 +63,7 @@ class News:
         """Yield what *running* gives, then what is told; a reader that fell behind starts anew."""
         while True:
             try:
-                async with self._bus.subscribe(f"{_PROGRESS}.{tenant_id}") as told:
+                async with self._bus.subscribe(_subject(_PROGRESS, tenant_id)) as told:
                     async for event in running(tenant_id):
                         yield event
                     async for payload in told:
@@ -178,3 +179,9 @@ def event_of(download: Download, status: str) -> DownloadEvent:
         completed=download.completed,
         total=download.total,
     )
+
+
+def _subject(kind: str, tenant_id: str) -> str:
+    """Return *kind* with the tenant as one more part, whatever its id is made of."""
+    plain = re.fullmatch(r"[A-Za-z0-9_-]+", tenant_id)
+    return f"{kind}.{tenant_id if plain else 'x' + tenant_id.encode().hex()}"

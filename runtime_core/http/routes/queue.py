@@ -1,11 +1,11 @@
 """``/queue``: models on their way to the backends, and those taken off them again."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, delete, get
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import FromPath, QueryParameter
 
 from runtime_core.errors import InvalidRequest
 from runtime_core.http.answers import answer
@@ -19,6 +19,8 @@ from runtime_core.types import DownloadEvent
 __all__ = ("QUEUE",)
 
 _TAGS = ["Downloads"]
+_URL = QueryParameter(description="The base URL of a backend.")
+_MODEL = QueryParameter(description="The name of a model; only where there is no `url`.")
 
 
 @get("/queue", tags=_TAGS, summary="List downloads")
@@ -47,8 +49,8 @@ async def remove_downloads(
 async def cancel_downloads(
     downloads: NamedDependency[DownloadQueue],
     tenant_id: NamedDependency[str],
-    url: str | None = None,
-    model: str | None = None,
+    url: Annotated[str | None, _URL] = None,
+    model: Annotated[str | None, _MODEL] = None,
 ) -> Response[str]:
     """Cancel the downloads to the backend at `url`, else those of `model`, running ones included.
 

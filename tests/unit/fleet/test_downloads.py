@@ -90,6 +90,22 @@ async def test_a_watcher_that_fell_behind_starts_anew(
                 pass
 
 
+async def test_tenants_of_any_name_hear_of_their_own(
+    downloads: Downloads, queue: Any, bus: MemoryBus
+) -> None:
+    tenants = ("a.b", "a", "*", ">", "ü")
+    for tenant in tenants:
+        await queue.enqueue(tenant, "b1", f"of {tenant}")
+    for _ in tenants:
+        await queue.claim("somebody", lease=60.0)
+    for tenant in tenants:
+        async with aclosing(downloads.watch(tenant)) as events:
+            assert (await anext(events)).model == f"of {tenant}"
+            for other in tenants[::-1]:
+                await News(bus).tell(other, news(other))
+            assert (await anext(events)).model == tenant
+
+
 async def test_a_closed_bus_ends_watching(downloads: Downloads, bus: MemoryBus) -> None:
     await bus.aclose()
     assert [event async for event in downloads.watch("t")] == []
