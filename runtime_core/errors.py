@@ -23,6 +23,7 @@ and whether trying again (the same backend or another one) can help.
   x RateLimited                    429 rate_limit_exceeded
   x UpstreamError                  502 upstream_error
     + UpstreamUnavailable          502 upstream_error
+      - UpstreamDisconnected       502 upstream_error
     + UpstreamProtocolError        502 upstream_error
     + UpstreamRejected             502 upstream_error
       - UpstreamUnauthenticated    502 upstream_error
@@ -82,6 +83,7 @@ __all__ = (
     "UnsupportedMedia",
     "UnusableAnswer",
     "UpstreamContextExceeded",
+    "UpstreamDisconnected",
     "UpstreamError",
     "UpstreamModelNotFound",
     "UpstreamProtocolError",
@@ -230,6 +232,10 @@ class UpstreamUnavailable(UpstreamError):
     """The service cannot be reached, broke the connection, or answered 5xx."""
 
     retryable = True
+
+
+class UpstreamDisconnected(UpstreamUnavailable):
+    """The service closed the connection, perhaps one that was kept open for too long."""
 
 
 class UpstreamProtocolError(UpstreamError):

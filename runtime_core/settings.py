@@ -197,6 +197,16 @@ class Settings(BaseModel):
     upstream_connect_timeout: Seconds = 5.0
     upstream_timeout: Seconds = 120.0
     catalog_refresh: Seconds = 30.0
+    router: Annotated[
+        str,
+        BeforeValidator(values.lower),
+        Field(min_length=1),
+        Allowed("an installed policy's name"),
+    ] = "preference"
+    route_attempts: Count = 5
+    route_timeout: Seconds = 60.0
+    breaker_failures: Count = 5
+    breaker_cooldown: Seconds = 1.0
     download_parallelism: Count = 4
     download_parallelism_per_backend: Count = 1
 

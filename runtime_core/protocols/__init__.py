@@ -4,7 +4,7 @@ Structural types: nothing inherits from them.  Everything that may wait is async
 that streams is an async iterator, and closing the iterator cancels the work behind it.
 """
 
-from runtime_core.protocols.drivers import Bus, Subscription
+from runtime_core.protocols.drivers import BackendStats, Bus, RouteOption, Router, Subscription
 from runtime_core.protocols.fleet import (
     BackendStore,
     DeclarationReader,
@@ -34,6 +34,7 @@ from runtime_core.protocols.rooms import (
 from runtime_core.protocols.tasks import SelfChecking, TaskCall, TaskHandler
 
 __all__ = (
+    "BackendStats",
     "BackendStore",
     "Bus",
     "ChainRunner",
@@ -54,6 +55,8 @@ __all__ = (
     "ProviderConfigStore",
     "ProviderFactory",
     "PullingProvider",
+    "RouteOption",
+    "Router",
     "SelfChecking",
     "SessionStore",
     "Subscription",

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
+    from runtime_core.types import ModelInfo
 
 __all__ = (
+    "BackendStats",
     "Bus",
+    "RouteOption",
+    "Router",
     "Subscription",
 )
 
@@ -37,4 +41,70 @@ class Bus(Protocol):
 
     async def aclose(self) -> None:
         """Disconnect; may be called twice."""
+        ...
+
+
+class RouteOption(Protocol):
+    """A backend that can be asked, and the model to ask it for."""
+
+    @property
+    def backend_id(self) -> str:
+        """What tells the backend from all others; the key of its `BackendStats`."""
+        ...
+
+    @property
+    def model(self) -> ModelInfo:
+        """The model, as the backend lists it."""
+        ...
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the model answers without being loaded first; true where that is no question."""
+        ...
+
+
+class BackendStats(Protocol):
+    """The calls of one backend, as far as they matter for routing."""
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are being answered now."""
+        ...
+
+    @property
+    def latency(self) -> float | None:
+        """Seconds until the first chunk, recent calls counting most; None: never measured."""
+        ...
+
+    @property
+    def measured_at(self) -> float:
+        """When ``latency`` was measured last, in seconds of the monotonic clock."""
+        ...
+
+    @property
+    def asked(self) -> int:
+        """Grows with every call of the whole fleet: the smallest was asked longest ago."""
+        ...
+
+
+Option = TypeVar("Option", bound=RouteOption)
+
+
+class Router(Protocol):
+    """A routing policy: in which order backends are asked that a task likes equally well.
+
+    It is asked for every call and must be quick; it is never asked about a single candidate.
+    Built without arguments.
+    """
+
+    def order(
+        self, candidates: Sequence[Option], stats: Mapping[str, BackendStats]
+    ) -> Iterable[Option]:
+        """Return *candidates*, the one to ask first at the front; changes nothing.
+
+        What is returned is iterated only as far as candidates fail.
+
+        :param candidates: two or more, in the operator's order.
+        :param stats: of every backend, by its id.
+        """
         ...

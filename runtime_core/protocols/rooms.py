@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         ModelInfo,
         Page,
         Routed,
+        RouteExplanation,
         RunEvent,
         RunRequest,
         StoredChain,
@@ -49,6 +50,10 @@ class ModelGateway(Protocol):
 
     async def embed(self, wanted: Wanted, texts: Sequence[str]) -> tuple[Routed, Embeddings]:
         """Embed *texts* on the best backend."""
+        ...
+
+    async def explain(self, wanted: Wanted) -> RouteExplanation:
+        """Say who would be asked now, in which order, and why the others would not; asks nobody."""
         ...
 
     async def models(self) -> Sequence[tuple[BackendConfig, ModelInfo]]:

@@ -46,7 +46,14 @@ from runtime_core.types.fleet import (
     StoredBackend,
 )
 from runtime_core.types.hooks import HookInfo, ToolRequest
-from runtime_core.types.models import BackendConfig, ModelInfo, ModelRole, Routed, Wanted
+from runtime_core.types.models import (
+    BackendConfig,
+    FailedAttempt,
+    ModelInfo,
+    ModelRole,
+    Routed,
+    Wanted,
+)
 from runtime_core.types.plugins import PluginContext, PluginReport
 from runtime_core.types.runs import (
     Delta,
@@ -86,6 +93,7 @@ __all__ = (
     "DownloadStatus",
     "Embeddings",
     "ExecuteConfig",
+    "FailedAttempt",
     "FinishReason",
     "FunctionCall",
     "Group",

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-__all__ = ("BackendConfig", "ModelInfo", "ModelRole", "Routed", "Wanted")
+__all__ = ("BackendConfig", "FailedAttempt", "ModelInfo", "ModelRole", "Routed", "Wanted")
 
 #: What a task needs a model for; each role has its own default model in the settings.
 ModelRole = Literal["chat", "task", "embed"]
@@ -51,20 +51,41 @@ class BackendConfig(Struct, frozen=True, kw_only=True):
 class Wanted(Struct, frozen=True):
     """What a task wants: names in order of preference, empty for the role's default.
 
-    ``context_tokens`` is how long the prompt is (0: not known).
+    ``context_tokens`` is how long the prompt is (0: not known).  ``whole`` says that nobody sees
+    the answer before its end: one that breaks off half-way is then begun anew elsewhere.
     """
 
     role: ModelRole
     models: tuple[str, ...] = ()
     providers: tuple[str, ...] = ()
     context_tokens: int = 0
+    whole: bool = False
+
+
+class FailedAttempt(Struct, frozen=True):
+    """A backend that was asked and failed: the error's code, its message, how long it took (s)."""
+
+    backend: str
+    provider: str
+    model: str
+    code: str
+    reason: str
+    seconds: float
 
 
 class Routed(Struct, frozen=True):
-    """Which backend and model serve a call, and the how-manieth attempt that was."""
+    """Which backend and model serve a call, and the how-manieth attempt that was.
+
+    ``route_seconds`` passed from the call until that backend was asked, ``backend_seconds`` from
+    then until it began to answer (its whole answer, when that is wanted whole or has no parts).
+    ``failed`` are the attempts before.
+    """
 
     backend: str
     provider: str
     model: str
     attempts: int = 1
     context_length: int | None = None
+    route_seconds: float = 0.0
+    backend_seconds: float = 0.0
+    failed: tuple[FailedAttempt, ...] = ()

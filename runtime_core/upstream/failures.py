@@ -28,6 +28,7 @@ from runtime_core.errors import (
     RuntimeCoreError,
     TimedOut,
     UpstreamContextExceeded,
+    UpstreamDisconnected,
     UpstreamError,
     UpstreamModelNotFound,
     UpstreamProtocolError,
@@ -81,6 +82,8 @@ def upstream_errors(name: str) -> Iterator[None]:
     except (httpx.UnsupportedProtocol, httpx.InvalidURL) as exc:
         text = f"{name} has an address that cannot be used, check its base URL: {_described(exc)}"
         raise UpstreamUnavailable(text) from exc
+    except (httpx.ReadError, httpx.WriteError) as exc:
+        raise UpstreamDisconnected(f"{name} broke the connection: {_described(exc)}") from exc
     except (httpx.TransportError, OSError) as exc:
         raise UpstreamUnavailable(f"{name} cannot be reached: {_described(exc)}") from exc
     except (

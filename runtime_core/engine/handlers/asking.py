@@ -99,11 +99,16 @@ def config_of(task: Task) -> ExecuteConfig:
     return task.execute_config or _PLAIN
 
 
-def wanted(role: ModelRole, config: ExecuteConfig, *, context_tokens: int = 0) -> Wanted:
-    """Say which models *config* asks for, in order of preference."""
+def wanted(
+    role: ModelRole, config: ExecuteConfig, *, context_tokens: int = 0, whole: bool = False
+) -> Wanted:
+    """Say which models *config* asks for, in order of preference.
+
+    :param whole: nobody sees the answer before its end.
+    """
     models = dict.fromkeys(name for name in (config.model, *config.models) if name)
     providers = dict.fromkeys(name for name in (config.provider, *config.providers) if name)
-    return Wanted(role, tuple(models), tuple(providers), context_tokens)
+    return Wanted(role, tuple(models), tuple(providers), context_tokens, whole)
 
 
 def prompt_request(config: ExecuteConfig, messages: tuple[Message, ...]) -> ChatRequest:

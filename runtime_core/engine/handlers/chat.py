@@ -100,7 +100,8 @@ async def _prepare(call: TaskCall) -> _Turn:
     tools = await offered_tools(call, config)
     names = ToolNames(tool.name for tool in tools)
     request = _request(base, config, history, tools, names)
-    wants = wanted("chat", config, context_tokens=tokens)
+    whole = not call.request.live
+    wants = wanted("chat", config, context_tokens=tokens, whole=whole)
     if not wants.models and request.model:
         wants = msgspec.structs.replace(wants, models=(request.model,))
     return _Turn(history, tokens, wants, request, names)

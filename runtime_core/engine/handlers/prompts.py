@@ -67,7 +67,8 @@ class PromptHandler:
         config = self._config(call.task)
         request = prompt_request(config, _messages(call))
         answer = Answer()
-        async with closing(ask(call, wanted("task", config), request, answer)) as events:
+        wants = wanted("task", config, whole=not call.request.live)
+        async with closing(ask(call, wants, request, answer)) as events:
             async for event in events:
                 yield event
         yield self._read(answer.text, call.task)

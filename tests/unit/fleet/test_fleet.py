@@ -114,7 +114,8 @@ async def test_the_first_wanted_model_answers_and_says_where():
     one, two = Provider("small"), Provider("large:7b")
     async with fleet(backend("b1", one), backend("b2", two)) as gateway:
         routed, *chunks = await ask(gateway, "LARGE", "small")
-    assert routed == Routed(backend="b2", provider="x", model="large:7b")
+    assert (routed.backend, routed.provider, routed.model) == ("b2", "x", "large:7b")
+    assert (routed.attempts, routed.failed) == (1, ())
     assert [chunk.text for chunk in chunks] == ["a", "b"]
     assert (one.asked, two.asked) == ([], ["large:7b"])
     assert one.closed
