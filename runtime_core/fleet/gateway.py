@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import logging
+import itertools
+import time
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 from msgspec.structs import replace
 
-from runtime_core.errors import (
-    ContextLengthExceeded,
-    NoBackendAvailable,
-    RuntimeCoreError,
-    TimedOut,
-    UpstreamContextExceeded,
-    UpstreamError,
-    UpstreamProtocolError,
-)
-from runtime_core.fleet.names import same_model
-from runtime_core.protocols import ChatProvider, EmbeddingProvider
-from runtime_core.types import Routed
+from runtime_core.errors import ContextLengthExceeded, NoBackendAvailable, UpstreamProtocolError
+from runtime_core.fleet.explain import explanation
+from runtime_core.fleet.policies import Preference
+from runtime_core.fleet.records import Registry
+from runtime_core.fleet.search import Budget, Search
+from runtime_core.fleet.selection import LAST_RESORT, Candidate, Defaults, Selection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 
     from runtime_core.fleet.catalog import Backend, Catalog
+    from runtime_core.fleet.search import Attempt
+    from runtime_core.fleet.selection import Choice
+    from runtime_core.protocols import ChatProvider, EmbeddingProvider, Router
     from runtime_core.types import (
         BackendConfig,
         ChatChunk,
@@ -32,189 +30,158 @@ if TYPE_CHECKING:
         Embeddings,
         ModelInfo,
         ModelRole,
+        Routed,
+        RouteExplanation,
         Wanted,
     )
 
 __all__ = ("LAST_RESORT", "Candidate", "Defaults", "FleetGateway")
 
-_log = logging.getLogger("runtime.fleet")
-
-#: A backend of at least this priority answers a request that names no model only where no other
-#: backend is configured: a demo's echo must never stand in for a model that is down.
-LAST_RESORT = 1000
-
-_MOST_CACHED = 1024
-
-
-class Candidate(NamedTuple):
-    """A backend that can be asked, and the model to ask it for."""
-
-    backend: Backend
-    model: ModelInfo
-
-
-class Defaults(NamedTuple):
-    """What the settings say for a role; "" leaves the choice to routing."""
-
-    model: str = ""
-    provider: str = ""
+_Tiers = tuple[tuple[Candidate, ...], ...]
 
 
 class FleetGateway:
     """The models of all backends as one; implements `runtime_core.protocols.ModelGateway`.
 
-    Candidates are tried in order: by wanted model, then wanted provider, then the backends'
-    priority.  The next one is tried when one fails before its first chunk.
+    Candidates are tried by wanted model, then wanted provider, then the backends' priority; those
+    that are equal so far are sorted by the policy.  The next one is tried when one fails before
+    its answer has begun, or at any time when the answer is wanted whole.
+
+    :param router: the policy.
+    :param policy: its name, for explanations.
     """
 
-    def __init__(self, catalog: Catalog, defaults: Mapping[ModelRole, Defaults]) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        defaults: Mapping[ModelRole, Defaults],
+        *,
+        router: Router | None = None,
+        policy: str = "",
+        budget: Budget | None = None,
+    ) -> None:
         self._catalog = catalog
-        self._defaults = defaults
-        self._cache: dict[tuple[object, ...], tuple[Candidate, ...]] = {}
-        self._models_by_name: dict[str, ModelInfo | None] = {}
-        self._cache_version = -1
+        self._router = router or Preference()
+        self._policy = policy or type(self._router).__name__
+        self._budget = budget or Budget()
+        self._registry = Registry(self._budget.breaker)
+        self._selection = Selection(catalog, defaults, self._registry)
+        self._turn = itertools.count(1).__next__
+        self._heard: Sequence[Backend] | None = None
 
     async def chat(
         self, wanted: Wanted, request: ChatRequest
     ) -> AsyncGenerator[Routed | ChatChunk, None]:
         """Ask the best backend: first its `Routed`, then its chunks."""
-        failure: RuntimeCoreError | None = None
-        for attempt, candidate in enumerate(await self.candidates(wanted), 1):
-            provider = cast("ChatProvider", candidate.backend.provider)
-            stream = provider.chat(replace(request, model=candidate.model.name))
-            async with aclosing(cast("AsyncGenerator[ChatChunk, None]", stream)):
-                try:
-                    first = await anext(stream)
-                except StopAsyncIteration:
-                    failure = UpstreamProtocolError(
-                        f"backend {candidate.backend.config.name} ended its answer before it began"
-                    )
-                    continue
-                except (UpstreamError, TimedOut) as exc:
-                    failure = self._failed(candidate, exc)
-                    continue
-                yield _routed(candidate, attempt)
-                yield first
-                async for chunk in stream:
-                    yield chunk
+        search = await self._search(wanted)
+        for attempt in search:
+            with attempt, attempt.watch as watch:
+                provider = cast("ChatProvider", attempt.candidate.backend.provider)
+                answer = provider.chat(replace(request, model=attempt.candidate.model.name))
+                async with aclosing(cast("AsyncGenerator[ChatChunk, None]", answer)) as stream:
+                    begun = await _beginning(stream, attempt, whole=wanted.whole)
+                    watch.pause()
+                    attempt.shown = True
+                    yield attempt.routed()
+                    for chunk in begun:
+                        yield chunk
+                    if not wanted.whole:
+                        watch.wait()
+                        async for chunk in stream:
+                            watch.pause()
+                            yield chunk
+                            watch.wait()
                 return
-        raise failure or await self._nobody(wanted)
+        raise search.failure() or await self._nobody(wanted)
 
     async def embed(self, wanted: Wanted, texts: Sequence[str]) -> tuple[Routed, Embeddings]:
         """Embed *texts* on the best backend."""
-        failure: RuntimeCoreError | None = None
-        for attempt, candidate in enumerate(await self.candidates(wanted), 1):
-            provider = cast("EmbeddingProvider", candidate.backend.provider)
-            try:
-                answer = await provider.embed(candidate.model.name, texts)
-            except (UpstreamError, TimedOut) as exc:
-                failure = self._failed(candidate, exc)
-                continue
-            return _routed(candidate, attempt), answer
-        raise failure or await self._nobody(wanted)
+        search = await self._search(wanted)
+        for attempt in search:
+            with attempt, attempt.watch:
+                provider = cast("EmbeddingProvider", attempt.candidate.backend.provider)
+                answer = await provider.embed(attempt.candidate.model.name, texts)
+                attempt.began()
+                return attempt.routed(), answer
+        raise search.failure() or await self._nobody(wanted)
+
+    async def explain(self, wanted: Wanted) -> RouteExplanation:
+        """Say who would be asked now, in which order, and why the others would not."""
+        choice = await self._choice(wanted)
+        return explanation(
+            wanted,
+            self._selection,
+            self._catalog.backends,
+            self._ordered(choice.tiers),
+            self._policy,
+        )
 
     async def models(self) -> Sequence[tuple[BackendConfig, ModelInfo]]:
         """Every model that can be asked now, preferred backends first."""
-        while self._catalog.pending:
+        while self._pending():
             await self._catalog.next_listing()
         return [(b.config, model) for b in self._catalog.backends for model in b.models]
 
     async def find(self, name: str) -> ModelInfo | None:
         """Return the model a name (exact, or equal after normalisation) stands for."""
-        while self._catalog.pending and self._found(name) is None:
+        while self._selection.find(name) is None and self._pending():
             await self._catalog.next_listing()
-        if self._found(name) is None:
+        if self._selection.find(name) is None:
             await self._catalog.refresh()
-        return self._found(name)
+        return self._selection.find(name)
 
     def default_model(self, role: str) -> str:
         """The configured model of a role, "" when the choice is left to routing."""
-        return self._defaults.get(cast("ModelRole", role), Defaults()).model
+        return self._selection.default(cast("ModelRole", role)).model
 
     async def candidates(self, wanted: Wanted) -> Sequence[Candidate]:
         """Return who can be asked, best first; empty when nobody can.
 
         :raises ContextLengthExceeded: there are models, but the prompt is too long for them all.
         """
-        found = self._candidates_now(wanted)
-        while self._unheard_rivals(found):
+        choice = await self._choice(wanted)
+        return list(self._ordered(_fitting(choice, wanted.context_tokens)))
+
+    async def _search(self, wanted: Wanted) -> Search:
+        started = time.monotonic()
+        choice = await self._choice(wanted)
+        tiers = _fitting(choice, wanted.context_tokens)
+        return Search(self._ordered(tiers), self._budget, self._turn, started)
+
+    async def _choice(self, wanted: Wanted) -> Choice:
+        choice = self._selection.choice(wanted)
+        while self._unheard_rivals(choice):
             await self._catalog.next_listing()
-            found = self._candidates_now(wanted)
-        if not found:
+            choice = self._selection.choice(wanted)
+        if not choice.tiers:
             await self._catalog.refresh()
-            found = self._candidates_now(wanted)
-        if not wanted.context_tokens or not found:
-            return found
-        return _fitting(found, wanted.context_tokens)
+            choice = self._selection.choice(wanted)
+        return choice
 
-    def _found(self, name: str) -> ModelInfo | None:
-        self._forget_what_changed()
-        if name not in self._models_by_name:
-            held = [model for backend in self._catalog.backends for model in backend.models]
-            exact = (model for model in held if model.name == name)
-            alike = (model for model in held if same_model(name, model.name))
-            self._models_by_name[name] = next(exact, None) or next(alike, None)
-        return self._models_by_name[name]
+    def _ordered(self, tiers: _Tiers) -> Iterator[Candidate]:
+        for tier in tiers:
+            if len(tier) == 1:
+                yield tier[0]
+            else:
+                yield from self._router.order(tier, self._registry.stats)
 
-    def _unheard_rivals(self, found: Sequence[Candidate]) -> Sequence[Backend]:
-        """Backends not listed yet that could be preferred over what was found."""
+    def _pending(self) -> Sequence[Backend]:
+        """Return the backends nobody has heard of yet; looks at all only until it knows all."""
+        backends = self._catalog.backends
+        if self._heard is backends:
+            return ()
         pending = self._catalog.pending
-        if not pending or not found:
+        if not pending:
+            self._heard = backends
+        return pending
+
+    def _unheard_rivals(self, choice: Choice) -> Sequence[Backend]:
+        """Return backends not listed yet that could be preferred over what was found."""
+        pending = self._pending()
+        if not pending or not choice.tiers:
             return pending
-        best = found[0].backend.config.priority
+        best = choice.tiers[0][0].backend.config.priority
         return [backend for backend in pending if backend.config.priority <= best]
-
-    def _candidates_now(self, wanted: Wanted) -> tuple[Candidate, ...]:
-        self._forget_what_changed()
-        key = (wanted.role, wanted.models, wanted.providers)
-        if key not in self._cache:
-            first: dict[tuple[Backend, str], Candidate] = {}
-            for candidate in self._ranked(wanted):
-                first.setdefault((candidate.backend, candidate.model.name), candidate)
-            self._cache[key] = tuple(first.values())
-        return self._cache[key]
-
-    def _forget_what_changed(self) -> None:
-        many = max(len(self._cache), len(self._models_by_name)) > _MOST_CACHED
-        if many or self._cache_version != self._catalog.version:
-            self._cache.clear()
-            self._models_by_name.clear()
-            self._cache_version = self._catalog.version
-
-    def _ranked(self, wanted: Wanted) -> Iterator[Candidate]:
-        default = self._defaults.get(wanted.role, Defaults())
-        names = wanted.models or ((default.model,) if default.model else ())
-        providers = wanted.providers or ((default.provider,) if default.provider else ())
-        backends = [b for b in self._catalog.backends if _can(b, wanted.role)]
-        if providers:
-            backends = [b for p in providers for b in backends if b.config.type == p]
-        if not names:
-            yield from self._unnamed(backends, wanted.role)
-        held = [Candidate(backend, model) for backend in backends for model in backend.models]
-        for name in names:
-            # an exact name is taken at its word; a similar one must also have the capability
-            yield from (c for c in held if c.model.name == name)
-            yield from (
-                c for c in held if same_model(name, c.model.name) and _has(wanted.role, c.model)
-            )
-
-    def _unnamed(self, backends: Sequence[Backend], role: ModelRole) -> Iterator[Candidate]:
-        asked_for = [b for b in self._catalog.backends if not b.config.implicit]
-        answering = [b for b in backends if any(_has(role, m) for m in b.models)]
-        serious = [b for b in answering if b.config.priority < LAST_RESORT]
-        for backend in serious or ([] if asked_for else answering):
-            for model in backend.models:
-                if _has(role, model):
-                    yield Candidate(backend, model)
-                    break
-
-    def _failed(self, candidate: Candidate, error: RuntimeCoreError) -> RuntimeCoreError:
-        """Log a failed attempt; a prompt that is too long is nobody's failure but the client's."""
-        if isinstance(error, UpstreamContextExceeded):
-            raise error
-        name, model = candidate.backend.config.name, candidate.model.name
-        _log.warning("backend %s failed to answer with %s: %s", name, model, error.message)
-        return error
 
     async def _nobody(self, wanted: Wanted) -> NoBackendAvailable:
         what = " or ".join(repr(name) for name in wanted.models) or repr(
@@ -233,32 +200,49 @@ class FleetGateway:
         return NoBackendAvailable("\n".join(lines))
 
 
-def _can(backend: Backend, role: ModelRole) -> bool:
-    needed: Any = EmbeddingProvider if role == "embed" else ChatProvider
-    return isinstance(backend.provider, needed)
+async def _beginning(
+    stream: AsyncGenerator[ChatChunk, None], attempt: Attempt, *, whole: bool
+) -> list[ChatChunk]:
+    """Return an answer's chunks up to the first that says something, or all of them.
+
+    :raises UpstreamProtocolError: the answer ends before that.
+    """
+    chunks: list[ChatChunk] = []
+    begun = False
+    async for chunk in stream:
+        chunks.append(chunk)
+        if not begun:
+            if not (chunk.text or chunk.tool_calls or chunk.reasoning or chunk.finish_reason):
+                continue
+            begun = True
+            attempt.began()
+            if not whole:
+                return chunks
+        attempt.watch.wait()
+    name = attempt.candidate.backend.config.name
+    if not begun:
+        raise UpstreamProtocolError(f"backend {name} ended its answer before it began")
+    if all(chunk.finish_reason is None for chunk in reversed(chunks)):
+        raise UpstreamProtocolError(f"backend {name} ended its answer half-way")
+    return chunks
 
 
-def _has(role: ModelRole, model: ModelInfo) -> bool:
-    return {"chat": model.can_chat, "task": model.can_prompt, "embed": model.can_embed}[role]
+def _fitting(choice: Choice, tokens: int) -> _Tiers:
+    """Leave out candidates whose context is known to be too short.
 
-
-def _fitting(found: Sequence[Candidate], tokens: int) -> Sequence[Candidate]:
-    fitting = [c for c in found if not c.model.context_length or c.model.context_length >= tokens]
-    if fitting:
-        return fitting
-    longest = max(c.model.context_length or 0 for c in found)
+    :raises ContextLengthExceeded: that is all of them.
+    """
+    tiers = choice.tiers
+    if tokens <= choice.narrowest or not choice.narrowest:
+        return tiers
+    fitting = [
+        tuple(c for c in tier if not c.model.context_length or c.model.context_length >= tokens)
+        for tier in tiers
+    ]
+    if any(fitting):
+        return tuple(filter(None, fitting))
+    longest = max(c.model.context_length or 0 for tier in tiers for c in tier)
     raise ContextLengthExceeded(
         f"the prompt has about {tokens} tokens, but the longest context among the models that "
         f"could answer is {longest}; shorten the conversation or choose another model"
-    )
-
-
-def _routed(candidate: Candidate, attempt: int) -> Routed:
-    config = candidate.backend.config
-    return Routed(
-        backend=config.name,
-        provider=config.type,
-        model=candidate.model.name,
-        attempts=attempt,
-        context_length=candidate.model.context_length,
     )
