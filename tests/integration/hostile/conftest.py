@@ -230,6 +230,7 @@ async def _running(folder: Path, patience: float) -> AsyncIterator[Server]:
             task_model=CHAT_MODEL,
             embed_model=EMBED_MODEL,
             upstream_timeout=patience,
+            breaker_failures=1_000_000,
         )
         async with _serving(create_app(settings)) as port:
             server = Server(port, upstream)
