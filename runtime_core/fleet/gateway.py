@@ -134,6 +134,11 @@ class FleetGateway:
         """The configured model of a role, "" when the choice is left to routing."""
         return self._selection.default(cast("ModelRole", role)).model
 
+    def forgive(self) -> None:
+        """Forget which backends failed: all are asked again at once."""
+        self._registry.clear()
+        self._selection.forget()
+
     async def candidates(self, wanted: Wanted) -> Sequence[Candidate]:
         """Return who can be asked, best first; empty when nobody can.
 

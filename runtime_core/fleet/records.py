@@ -78,6 +78,12 @@ class Registry:
             known = self.stats[backend.id] = Stats(backend, self._limits, self._clock)
         return known
 
+    def clear(self) -> None:
+        """Begin all records anew."""
+        for known in self.stats.values():
+            known.backend.breaker = "closed"
+        self.stats.clear()
+
     def keep(self, backends: Collection[Backend]) -> None:
         """Forget all backends but these."""
         ids = {backend.id for backend in backends}

@@ -135,6 +135,10 @@ class Selection:
                 models.append(held.model)
         return found
 
+    def forget(self) -> None:
+        """Find everything anew."""
+        self._version = -1
+
     def _follow(self) -> None:
         version = self._catalog.version
         if version != self._version:

@@ -15,7 +15,7 @@ import psutil
 import pytest
 import uvicorn
 
-from runtime_core.app import create_app
+from runtime_core.app import compose, serving
 from runtime_core.settings import BackendSettings, Settings
 
 if TYPE_CHECKING:
@@ -148,6 +148,7 @@ class Server(NamedTuple):
 
     port: int
     upstream: Upstream
+    forgive: Callable[[], None]
 
     @property
     def url(self) -> str:
@@ -209,6 +210,7 @@ async def patient(long_waiting: Server) -> AsyncIterator[Server]:
 @asynccontextmanager
 async def _unharmed(server: Server) -> AsyncIterator[None]:
     server.upstream.reset()
+    server.forgive()
     yield
     await server.quiet()
     async with server.client() as client:
@@ -230,10 +232,10 @@ async def _running(folder: Path, patience: float) -> AsyncIterator[Server]:
             task_model=CHAT_MODEL,
             embed_model=EMBED_MODEL,
             upstream_timeout=patience,
-            breaker_failures=1_000_000,
         )
-        async with _serving(create_app(settings)) as port:
-            server = Server(port, upstream)
+        kernel = compose(settings)
+        async with _serving(serving(kernel)) as port:
+            server = Server(port, upstream, kernel.models.forgive)
             async with server.client() as client:
                 for handler, name in (("chat_completion", "ask"), ("prompt_to_string", "say")):
                     stored = await client.post("/taskchains", json=chain_of(handler, name))
