@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
 
+import asyncpg
 import pytest
 import uvicorn
 from litestar.testing import TestClient
@@ -17,16 +20,20 @@ from runtime_core.engine.machine import Machine
 from runtime_core.engine.toolbox import SourceToolbox
 from runtime_core.errors import NoBackendAvailable
 from runtime_core.settings import Settings
-from runtime_core.storage import sqlite
+from runtime_core.storage import postgres, sqlite
 from runtime_core.types import (
     BackendConfig,
+    BackendState,
     Chain,
     ChatChunk,
     ChatRequest,
+    Download,
     Embeddings,
     HookInfo,
     ModelInfo,
+    RouteCandidate,
     Routed,
+    RouteExplanation,
     Task,
     Transition,
     Usage,
@@ -37,6 +44,9 @@ from runtime_core.types import Branch as Goto
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from runtime_core.storage.database import Database
 
 BACKEND = BackendConfig(name="fake", type="fake", base_url="http://fake")
 
@@ -56,12 +66,14 @@ class Models:
         self.go_on = asyncio.Event()
         self.closed = asyncio.Event()
         self.open = 0
+        self.explained: Wanted | None = None
+        self.route = Routed("fake", "fake", "m1", route_seconds=0.0005, backend_seconds=0.25)
 
     async def chat(self, wanted: Wanted, request: ChatRequest) -> AsyncIterator[Any]:
         self.requests.append(request)
         self.open += 1
         try:
-            yield Routed("fake", "fake", "m1")
+            yield self.route
             for piece in self._pieces(request):
                 if isinstance(piece, Exception):
                     raise piece
@@ -84,7 +96,7 @@ class Models:
     async def embed(self, wanted: Wanted, texts: Sequence[str]) -> tuple[Routed, Embeddings]:
         if self.script:
             raise NoBackendAvailable("no backend has an embedding model")
-        return Routed("fake", "fake", "e1"), Embeddings([[float(len(t)), 0.5] for t in texts])
+        return self.route, Embeddings([[float(len(t)), 0.5] for t in texts])
 
     async def models(self) -> Sequence[tuple[BackendConfig, ModelInfo]]:
         return [(BACKEND, ModelInfo("m1", self.context_length))]
@@ -94,6 +106,55 @@ class Models:
 
     async def find(self, name: str) -> ModelInfo | None:
         return ModelInfo("m1", self.context_length) if name == "m1" else None
+
+    async def explain(self, wanted: Wanted) -> RouteExplanation:
+        self.explained = wanted
+        return RouteExplanation(
+            role=wanted.role,
+            policy="preference",
+            candidates=(RouteCandidate(backend="fake", provider="fake", model="m1"),),
+            rejected=(
+                RouteCandidate(backend="old", provider="fake", model="m1", reason="unreachable"),
+            ),
+        )
+
+
+class Fleet:
+    """The live state of backends, as a test has it."""
+
+    def __init__(self) -> None:
+        self.now: list[BackendState] = []
+        self.told: list[str] = []
+        self.news: asyncio.Queue[BackendState | str] = asyncio.Queue()
+        self.left = asyncio.Event()
+
+    def states(self, tenant_id: str) -> Sequence[BackendState]:
+        return self.now
+
+    async def watch(self, tenant_id: str) -> AsyncIterator[BackendState | str]:
+        try:
+            for state in self.states(tenant_id):
+                yield state
+            while True:
+                yield await self.news.get()
+        finally:
+            self.left.set()
+
+    async def changed(self, tenant_id: str) -> None:
+        self.told.append(tenant_id)
+
+
+class Downloads:
+    """Remembers what was cancelled."""
+
+    def __init__(self) -> None:
+        self.cancelled: list[tuple[str, str | None]] = []
+
+    async def cancel(
+        self, tenant_id: str, *, model: str | None = None, base_url: str | None = None
+    ) -> Sequence[Download]:
+        self.cancelled.append((tenant_id, model))
+        return ()
 
 
 class Hooks:
@@ -111,9 +172,25 @@ def models() -> Models:
     return Models()
 
 
-def application(models: Models, build: dict[str, Any] | None, **settings: Any) -> http.Api:
-    """Build the application over a database of its own."""
-    database = sqlite.connect("sqlite:///:memory:")
+@pytest.fixture
+def fleet() -> Fleet:
+    return Fleet()
+
+
+@pytest.fixture
+def downloads() -> Downloads:
+    return Downloads()
+
+
+def application(
+    models: Models,
+    build: dict[str, Any] | None,
+    *,
+    database: Database | None = None,
+    **settings: Any,
+) -> http.Api:
+    """Build the application, by default over a database of its own."""
+    database = database or sqlite.connect("sqlite:///:memory:")
     toolbox = SourceToolbox({"local": Hooks()})
     configured = Settings(**settings)
 
@@ -121,6 +198,7 @@ def application(models: Models, build: dict[str, Any] | None, **settings: Any) -
     async def lifespan(_: object) -> AsyncIterator[None]:
         await database.migrate()
         await database.chains.put("default", chat_chain())
+        await database.groups.ensure_builtin("default")
         yield
         await database.aclose()
 
@@ -132,6 +210,14 @@ def application(models: Models, build: dict[str, Any] | None, **settings: Any) -
         "models": models,
         "toolbox": toolbox,
         "plugins": (),
+        "backends": database.backends,
+        "model_store": database.models,
+        "groups": database.groups,
+        "provider_configs": database.provider_configs,
+        "downloads": Downloads(),
+        "fleet": Fleet(),
+        "provider_types": ("fake", "open", "Loud"),
+        "provider_urls": {"open": "https://api.open.example/v1"},
     }
     options = {"health_checks": {"database": database.ping}, "lifespan": lifespan}
     options |= build or {}
@@ -154,6 +240,50 @@ def client(make_app: Callable[..., http.Api]) -> Iterator[TestClient[Any]]:
     """A client of a server that needs no key."""
     with TestClient(make_app()) as client:
         yield client
+
+
+@pytest.fixture
+def api(models: Models, fleet: Fleet, downloads: Downloads) -> Iterator[TestClient[Any]]:
+    """A client of a server whose live state and downloads are `fleet` and `downloads`."""
+    yield from fleet_api(models, fleet, downloads, sqlite.connect("sqlite:///:memory:"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def anywhere(
+    models: Models,
+    fleet: Fleet,
+    downloads: Downloads,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> Iterator[TestClient[Any]]:
+    """As `api`, once over each kind of database."""
+    if request.param == "sqlite":
+        database = sqlite.connect(f"sqlite:///{tmp_path / 'runtime.db'}")
+        yield from fleet_api(models, fleet, downloads, database)
+        return
+    server = request.getfixturevalue("postgresql_server")
+    name = f"test_{secrets.token_hex(6)}"
+    asyncio.run(execute(server, f"CREATE DATABASE {name}"))
+    url = urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+    yield from fleet_api(models, fleet, downloads, postgres.connect(url))
+    asyncio.run(execute(server, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+def fleet_api(
+    models: Models, fleet: Fleet, downloads: Downloads, database: Database
+) -> Iterator[TestClient[Any]]:
+    build = {"rooms": {"fleet": fleet, "downloads": downloads}}
+    app = application(models, build, database=database, embed_model="embedder")
+    with TestClient(app) as client:
+        yield client
+
+
+async def execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
 
 
 @pytest.fixture(scope="module")
