@@ -95,6 +95,10 @@ class ProviderFactory(Protocol):
 
     ``client`` is the kernel's tuned client, shared by all backends: use absolute URLs and send
     credentials with each request; never close it.
+
+    A factory may have an attribute ``default_url``: where the service is that the provider is made
+    for, when there is one such place for everybody.  Configuring the provider's key then registers
+    a backend there.
     """
 
     def __call__(self, config: BackendConfig, client: httpx.AsyncClient) -> Provider:

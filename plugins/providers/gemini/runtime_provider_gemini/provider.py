@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 from urllib.parse import quote, urlencode
 
 import httpx
@@ -57,6 +57,8 @@ class GeminiProvider:
     :raises SettingsError: an option is unknown or has a wrong value.
     :raises UpstreamUnavailable: the ``base_url`` is no URL.
     """
+
+    default_url: ClassVar[str] = GEMINI_URL
 
     def __init__(self, config: BackendConfig, client: httpx.AsyncClient) -> None:
         self._name = config.name

@@ -65,6 +65,9 @@ def openai_provider(config: BackendConfig, client: httpx.AsyncClient) -> OpenAIW
     return OpenAIWireProvider(config, client, base_url=base_url, dialect=dialect)
 
 
+openai_provider.default_url = OPENAI_URL  # type: ignore[attr-defined]
+
+
 def _is_official(base_url: str) -> bool:
     try:
         return urlsplit(base_url).hostname == urlsplit(OPENAI_URL).hostname
