@@ -29,8 +29,9 @@ class Models:
 
     async def create(self, tenant_id: str, model: DeclaredModel) -> DeclaredModel:
         """Store a new model under ``model.id``; its times are replaced by now."""
+        values = _values(model)
         require_value(model.id, "model", param="id")
-        return await self.rows.create(tenant_id, {**_values(model), "id": model.id})
+        return await self.rows.create(tenant_id, {**values, "id": model.id})
 
     async def get(self, tenant_id: str, model_id: str) -> DeclaredModel:
         """Return the model of an id or raise `NotFound`."""
