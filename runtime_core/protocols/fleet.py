@@ -190,9 +190,21 @@ class DownloadStore(Protocol):
     """The durable queue of downloads; one job at most for a backend and a model."""
 
     async def enqueue(
-        self, tenant_id: str, backend_id: str, model: str, *, priority: int = 0
+        self,
+        tenant_id: str,
+        backend_id: str,
+        model: str,
+        *,
+        priority: int = 0,
+        base_url: str | None = None,
     ) -> Download:
-        """Add a job, or return the one there is; a failed one is queued again."""
+        """Add a job, or return the one there is; a failed one is queued again.
+
+        A higher *priority* raises that of the job there is.
+
+        :param base_url: where a backend is that is not stored (one from the settings).
+        :raises NotFound: the backend is not stored, and there is no *base_url*.
+        """
         ...
 
     async def claim(

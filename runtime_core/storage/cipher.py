@@ -6,6 +6,8 @@ import hashlib
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from runtime_core.errors import RuntimeCoreError
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ _FERNET = "fernet1:"
 # a weak secret dear: 16 MiB and about 50 ms a guess.
 _SALT = b"runtime-core secrets at rest, 1"
 _COST = 2**14
+
+_DECODER = msgspec.json.Decoder(tuple[tuple[str, ...], str])
 
 
 class Cipher:
@@ -50,7 +54,7 @@ class Cipher:
         """
         if not self._secrets:
             return _PLAIN + text
-        return _FERNET + self._fernet.encrypt(_bound(text, place)).decode()
+        return _FERNET + self._fernet.encrypt(msgspec.json.encode((place, text))).decode()
 
     def open(self, stored: str, *place: str) -> str:
         """Return what was sealed at *place*.
@@ -71,17 +75,16 @@ class Cipher:
         from cryptography.fernet import InvalidToken
 
         try:
-            content = self._fernet.decrypt(token)
+            sealed_at, text = _DECODER.decode(self._fernet.decrypt(token.encode()))
         except InvalidToken:
-            content = b""
-        bound = _bound("", place)
-        if not content.startswith(bound):
+            sealed_at, text = None, ""
+        if sealed_at != place:
             # without the cause: it has nothing to say
             raise RuntimeCoreError(
                 "it was stored with another secret, or tampered with: add the secret it was "
                 "stored with to RUNTIME_SECRET_KEY, after a comma"
             )
-        return content.removeprefix(bound).decode()
+        return text
 
     @cached_property
     def _fernet(self) -> MultiFernet:
@@ -95,8 +98,3 @@ class Cipher:
             for secret in self._secrets
         ]
         return MultiFernet([Fernet(urlsafe_b64encode(key)) for key in keys])
-
-
-def _bound(text: str, place: tuple[str, ...]) -> bytes:
-    """Return *text* after its place, whose parts hold no NUL."""
-    return "\0".join((*place, text)).encode()
