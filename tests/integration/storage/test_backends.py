@@ -96,6 +96,10 @@ async def test_a_conflict_names_field_and_value(database, taken, param, value):
             await call
         assert f"{param} {value!r} is taken by another backend" in str(caught.value)
         assert caught.value.param == param
+    # what it keeps of its own is not what conflicts
+    kept = {"name": "b", "base_url": "http://b", "type": "x"} | taken
+    with pytest.raises(Conflict, match=f"^{param} "):
+        await database.backends.update("default", other.id, **kept)
     assert await database.backends.get("default", other.id) == other
     assert await names_of(database) == ["b", "a"]
 

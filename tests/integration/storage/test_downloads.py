@@ -346,6 +346,30 @@ async def test_a_locked_job_is_passed_over(postgresql_url, open_database):
     assert (await claim(database)).model == "first"
 
 
+async def test_a_backend_that_is_being_deleted_gets_no_downloads(postgresql_url, open_database):
+    """Only where several may write at once."""
+    database = open_database(postgresql_url)
+    await database.migrate()
+    await database.backends.create("default", name="b1", base_url="u", type="t", id="b1")
+    deleted, release = asyncio.Event(), asyncio.Event()
+
+    async def delete(connection) -> None:
+        await connection.execute(text("DELETE FROM backends"))
+        deleted.set()
+        await release.wait()
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        group.create_task(database.transaction(delete))
+        await deleted.wait()
+        queueing = asyncio.create_task(enqueue(database, "m"))
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        while (await database.read(text(waiting)))[0][0] == 0:
+            await asyncio.sleep(0)
+        release.set()
+        with pytest.raises(NotFound, match="backend 'b1' not found"):
+            await queueing
+
+
 async def test_asking_in_vain_does_not_wait_for_writers(database, backends):
     await enqueue(database, "m")
     await claim(database)

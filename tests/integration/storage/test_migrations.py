@@ -10,7 +10,7 @@ from sqlalchemy import inspect, text
 from runtime_core.errors import StartupError
 from runtime_core.storage.schema import HEAD, VERSION_TABLE, SchemaState
 from runtime_core.storage.tables import Row
-from runtime_core.types import Chain
+from runtime_core.types import Chain, Message
 
 
 def alembic_config(connection=None):
@@ -107,6 +107,8 @@ async def test_migrations_and_tables_agree_on_keys_and_collations(database):
             assert key["name"] == table.primary_key.name
             for index in inspector.get_indexes(table.name):
                 assert index["column_names"][0] == "tenant_id"
+            for unique in inspector.get_unique_constraints(table.name):
+                assert unique["column_names"][0] == "tenant_id"
             for foreign in inspector.get_foreign_keys(table.name):
                 assert foreign["constrained_columns"][0] == "tenant_id"
                 assert foreign["options"] == {"ondelete": "CASCADE"}
@@ -119,6 +121,46 @@ async def test_migrations_and_tables_agree_on_keys_and_collations(database):
     await run_sync(database, check)
     await migrated_from_nothing(database)
     await run_sync(database, check)
+
+
+async def to_revision(database, revision: str) -> None:
+    """Bring the tables to an older revision, with what was in them."""
+    from alembic import command
+
+    await run_sync(database, lambda one: command.downgrade(alembic_config(one), revision))
+
+
+async def test_a_database_of_the_first_release_keeps_what_is_in_it(database_url, open_database):
+    from alembic import command
+
+    database = open_database(database_url)
+    await run_sync(database, lambda one: command.upgrade(alembic_config(one), "0001"))
+    chain = await database.chains.put("default", Chain(id="a", description="kept"))
+    message = Message(role="user", content="kept")
+    await database.sessions.append("default", "s", "a", [message])
+    assert (await database.schema()).revision == "0001"
+
+    await database.migrate()
+
+    assert await database.schema() == SchemaState(revision=HEAD, head=HEAD)
+    assert await database.chains.get("default", "a") == chain
+    assert (await database.sessions.get("default", "s")).messages == (message,)
+    backend = await database.backends.create("default", name="b", base_url="u", type="t")
+    await database.groups.ensure_builtin("default")
+    await database.groups.assign_backend("default", "internal_chat_group", backend.id)
+    job = await database.downloads.enqueue("default", backend.id, "m")
+    assert (await database.downloads.claim("owner", lease=60))[1].id == job.id
+
+
+async def test_undoing_the_fleet_leaves_the_rest(database):
+    chain = await database.chains.put("default", Chain(id="a"))
+    backend = await database.backends.create("default", name="b", base_url="u", type="t")
+    await database.downloads.enqueue("default", backend.id, "m")
+    await to_revision(database, "0001")
+    assert await database.chains.get("default", "a") == chain
+    await database.migrate()
+    assert (await database.backends.list("default")).items == []
+    assert await database.chains.get("default", "a") == chain
 
 
 async def test_every_migration_can_be_undone_and_done_again(database):
@@ -189,7 +231,8 @@ async def test_a_start_on_an_up_to_date_database_waits_for_no_lock(database):
 async def test_a_database_from_a_newer_release_is_left_alone(database):
     await database.write(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
 
-    with pytest.raises(StartupError, match=r"'9999'.*newest is '0002'.*newer release") as caught:
+    expected = rf"'9999'.*newest is '{HEAD}'.*newer release"
+    with pytest.raises(StartupError, match=expected) as caught:
         await database.migrate()
     assert "DATABASE_URL" in str(caught.value)
     assert (await database.schema()).revision == "9999"
