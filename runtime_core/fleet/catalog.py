@@ -108,8 +108,7 @@ class Catalog:
 
         :param models: what is declared of models; as it was when None.
         """
-        if models is not None:
-            self._descriptions = self._descriptions.with_models(models)
+        said_anew = models is not None and self._descriptions.learn(models)
         before = self.backends
         self.backends = tuple(sorted(backends, key=lambda backend: backend.config.priority))
         self._by_id = {backend.id: backend for backend in self.backends}
@@ -117,7 +116,7 @@ class Catalog:
             if self._by_id.get(backend.id) is not backend:
                 self._retire(backend)
         for backend in self.backends:
-            self._take_in(backend)
+            self._take_in(backend, said_anew=said_anew)
         self.version += 1
         self._tell_news()
 
@@ -231,9 +230,10 @@ class Catalog:
         if self._by_id.get(backend.id) is not backend:
             return
         self._report(backend, found.error)
-        first, before = backend.listed_at is None, _seen(backend)
+        first, before, listed = backend.listed_at is None, _seen(backend), backend.listed
         _keep(backend, found)
-        backend.models = self._descriptions.of_all(backend.listed, backend.models)
+        if backend.listed is not listed:
+            backend.models = self._descriptions.of_all(backend.listed, backend.models)
         if (schedule := self._schedules.get(backend)) is not None:
             schedule.next(self._pause(backend))
         after = _seen(backend)
@@ -261,9 +261,10 @@ class Catalog:
 
     # -- coming and going ------------------------------------------------------
 
-    def _take_in(self, backend: Backend) -> None:
+    def _take_in(self, backend: Backend, *, said_anew: bool) -> None:
         before = backend.models
-        backend.models = self._descriptions.of_all(backend.listed, before)
+        if said_anew:
+            backend.models = self._descriptions.of_all(backend.listed, before)
         if backend.on_change is None:
             backend.on_change = self._changed
             self._changed(backend)
@@ -362,7 +363,9 @@ def _keep(backend: Backend, found: Listing) -> None:
             backend.error_at = found.checked_at
         backend.failures += 1
     else:
-        backend.listed, backend.loaded = found.models, found.loaded
+        # the same object as long as it says the same, so that nothing is worked out again
+        backend.listed = backend.listed if backend.listed == found.models else found.models
+        backend.loaded = found.loaded
         backend.error_at, backend.failures = "", 0
     backend.error, backend.latency = found.error, found.latency
     backend.checked_at, backend.listed_at = found.checked_at, time.monotonic()

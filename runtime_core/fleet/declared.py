@@ -98,20 +98,16 @@ class Descriptions:
     listing may know more: capabilities are joined.  All else is as it was declared.
 
     :param settings: what the settings say, by name.
-    :param models: what is stored, by name.
     """
 
-    def __init__(
-        self,
-        settings: Mapping[str, ModelInfo],
-        models: Mapping[str, DeclaredModel] | None = None,
-    ) -> None:
+    def __init__(self, settings: Mapping[str, ModelInfo]) -> None:
         self._settings = settings
-        self._models = models or {}
+        self._models: dict[str, DeclaredModel] = {}
 
-    def with_models(self, models: Sequence[DeclaredModel]) -> Descriptions:
-        """Return the same with other stored models."""
-        return Descriptions(self._settings, {model.model: model for model in models})
+    def learn(self, models: Iterable[DeclaredModel]) -> bool:
+        """Take these as the models that are stored; say whether that is news."""
+        before, self._models = self._models, {model.model: model for model in models}
+        return before != self._models
 
     def of_all(
         self, listed: Sequence[ModelInfo], before: tuple[ModelInfo, ...]

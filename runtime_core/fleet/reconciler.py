@@ -174,9 +174,14 @@ class Reconciler:
                 return
             answers = self._asked
             declarations = await self._reader.read(self.tenant_id)
-            wanted = desired(self._static, declarations, self._connector.type_of)
-            self._catalog.apply([self._backend(one) for one in wanted], declarations.models)
-            self._declared, self._answered = declarations, answers
+            if declarations != self._declared:
+                self._apply(declarations)
+            self._answered = answers
+
+    def _apply(self, declarations: Declarations) -> None:
+        wanted = desired(self._static, declarations, self._connector.type_of)
+        self._catalog.apply([self._backend(one) for one in wanted], declarations.models)
+        self._declared = declarations
         known = {backend.id for backend in self._catalog.backends}
         self._asked_for = {id: names for id, names in self._asked_for.items() if id in known}
 
