@@ -55,7 +55,7 @@ def run_server(app: App, settings: Settings, beside: Companion | None = None) ->
     :param beside: is run with the server's URL while it serves, and cancelled before it ends.
     """
     lifespan = _Lifespan(app)
-    server = _server(lifespan, settings, beside)
+    server = _server(lifespan, settings, beside, getattr(app, "end_streams", lambda: None))
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn raises the signal once more at its end; this handler makes that a clean exit.
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
@@ -103,7 +103,9 @@ def _unbindable(exc: OSError, addr: str, port: int) -> str:
     return reasons.get(exc.errno or 0, fallback)
 
 
-def _server(app: App, settings: Settings, beside: Companion | None) -> uvicorn.Server:
+def _server(
+    app: App, settings: Settings, beside: Companion | None, end_streams: Callable[[], None]
+) -> uvicorn.Server:
     import uvicorn
 
     class Server(uvicorn.Server):
@@ -125,6 +127,7 @@ def _server(app: App, settings: Settings, beside: Companion | None) -> uvicorn.S
                 # its own requests would keep the server from ending
                 self.company.cancel()
                 await asyncio.gather(self.company, return_exceptions=True)
+            end_streams()
             await super().shutdown(sockets)
 
     config = uvicorn.Config(

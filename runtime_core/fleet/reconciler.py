@@ -200,7 +200,11 @@ class Reconciler:
     async def _read_again_and_again(self) -> None:
         while True:
             await asyncio.sleep(self._reread)
-            await self._read_or_warn()
+            await self._read_whatever_happens()
+
+    async def _read_whatever_happens(self) -> None:
+        """Read in a task of its own: a fault of ours is logged, and does not stop who waits."""
+        await asyncio.wait([self._start(self._read_or_warn())])
 
     # -- listings --------------------------------------------------------------
 
@@ -251,7 +255,7 @@ class Reconciler:
 
     async def _hear_change(self, payload: bytes) -> None:
         if payload != self._origin:
-            await self._read_or_warn()
+            await self._read_whatever_happens()
 
     async def _hear_state(self, payload: bytes) -> None:
         if payload.startswith(self._origin):

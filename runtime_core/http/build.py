@@ -11,7 +11,7 @@ from litestar.types import Scope
 
 from runtime_core._version import __version__
 from runtime_core.http.auth import authenticator as authenticator_of
-from runtime_core.http.context import TENANT
+from runtime_core.http.context import ENDLESS, TENANT
 from runtime_core.http.errors import answer_error
 from runtime_core.http.gate import Gate
 from runtime_core.http.injection import Injection, constant
@@ -21,6 +21,7 @@ from runtime_core.http.pagination import provide_page
 from runtime_core.http.paths import install_paths
 from runtime_core.http.requests import ApiRequest
 from runtime_core.http.routes import kernel_routes
+from runtime_core.http.sse import Endless
 from runtime_core.http.wire.documents import Version
 
 if TYPE_CHECKING:
@@ -51,9 +52,15 @@ class Api(Litestar):
     """The application, with the gate in front of it."""
 
     gate: Gate
+    endless: Endless
+
+    def end_streams(self) -> None:
+        """End the streams that have no end of their own: the server is about to stop."""
+        self.endless.end()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one ASGI scope."""
+        scope[ENDLESS] = self.endless
         await self.gate(scope, receive, send)
 
 
@@ -84,6 +91,7 @@ def build(
     dependencies = _dependencies(given, metrics, health_checks or {})
     dependencies["api_document"] = constant(Document(handlers, dependencies, version=__version__))
     app = _litestar(handlers, dependencies, lifespan)
+    app.endless = Endless()
     app.gate = Gate(
         super(Api, app).__call__,
         authenticator=authenticator or authenticator_of(settings),

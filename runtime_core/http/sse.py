@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from litestar import Response
 
 from runtime_core.http.alarm import Alarm
-from runtime_core.http.context import HEAD
+from runtime_core.http.context import ENDLESS, HEAD
 from runtime_core.http.disconnect import disconnected
 from runtime_core.http.errors import describe, envelope
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from runtime_core.errors import RuntimeCoreError
     from runtime_core.http.feed import Feed
 
-__all__ = ("EventStream", "error_frame", "sse_frame")
+__all__ = ("Endless", "EventStream", "error_frame", "sse_frame")
 
 T = TypeVar("T")
 
@@ -47,6 +47,30 @@ def error_frame(error: RuntimeCoreError) -> bytes:
     return sse_frame(envelope(error))
 
 
+class Endless:
+    """The streams that go on until somebody ends them: a server that stops does."""
+
+    def __init__(self) -> None:
+        self._feeds: set[Feed[Any]] = set()
+        self._over = False
+
+    def add(self, feed: Feed[Any]) -> None:
+        """Keep a stream's feed; stopped at once when all are over already."""
+        self._feeds.add(feed)
+        if self._over:
+            feed.stop()
+
+    def discard(self, feed: Feed[Any]) -> None:
+        """Forget a feed."""
+        self._feeds.discard(feed)
+
+    def end(self) -> None:
+        """End all of them, and those that begin later."""
+        self._over = True
+        for feed in tuple(self._feeds):
+            feed.stop()
+
+
 class EventStream(Response[bytes], Generic[T]):
     """Streams a feed's batches as server-sent events, and closes the feed however that ends.
 
@@ -58,9 +82,10 @@ class EventStream(Response[bytes], Generic[T]):
     :param encode: a batch to the bytes of its frames; may be ``b""``.
     :param finish: the bytes of the last frames after a good end.
     :param error: the bytes of the last frame after an error.
+    :param endless: the source has no end of its own, so the stream ends when the server stops.
     """
 
-    __slots__ = ("_encode", "_error", "_feed", "_finish", "_heartbeat", "_patience")
+    __slots__ = ("_encode", "_endless", "_error", "_feed", "_finish", "_heartbeat", "_patience")
 
     def __init__(
         self,
@@ -72,6 +97,7 @@ class EventStream(Response[bytes], Generic[T]):
         heartbeat: float = 15.0,
         patience: float = 30.0,
         headers: Mapping[str, str] | None = None,
+        endless: bool = False,
     ) -> None:
         super().__init__(b"", status_code=200, headers=dict(headers or {}))
         self._feed = feed
@@ -80,6 +106,7 @@ class EventStream(Response[bytes], Generic[T]):
         self._error = error
         self._heartbeat = heartbeat
         self._patience = patience
+        self._endless = endless
 
     def to_asgi_response(self, *args: Any, **kwargs: Any) -> Any:
         """Return itself: the stream is its own ASGI application."""
@@ -89,12 +116,17 @@ class EventStream(Response[bytes], Generic[T]):
         """Write the stream to its end, or to the client's."""
         client = asyncio.create_task(disconnected(receive), name="watch")
         client.add_done_callback(self._left)
+        endless: Any = scope.get(ENDLESS) if self._endless else None
+        if endless is not None:
+            endless.add(self._feed)
         try:
             # some servers say with an OSError that the client is gone
             with suppress(OSError):
                 await self._conversation(scope, send)
         finally:
             client.cancel()
+            if endless is not None:
+                endless.discard(self._feed)
             await self._feed.aclose()
 
     async def _conversation(self, scope: Scope, send: Send) -> None:

@@ -76,7 +76,9 @@ async def watch_downloads(
     `status` is the backend's own word while it fetches; then `success`, `cancelled`, `failed` or,
     before another attempt, `queued`, the last two with the `error`.
     """
-    return EventStream(Feed(downloads.watch(tenant_id)), _frames, heartbeat=settings.sse_heartbeat)
+    return EventStream(
+        Feed(downloads.watch(tenant_id)), _frames, heartbeat=settings.sse_heartbeat, endless=True
+    )
 
 
 @delete(

@@ -43,7 +43,7 @@ async def watch_state(
         return b"".join([sse_frame(encode(_event(one))) for one in batch])
 
     feed = Feed(fleet.watch(tenant_id))
-    return EventStream(feed, frames, heartbeat=settings.sse_heartbeat)
+    return EventStream(feed, frames, heartbeat=settings.sse_heartbeat, endless=True)
 
 
 STATE = (show_state, watch_state)

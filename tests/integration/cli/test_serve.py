@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from pathlib import Path
 
@@ -111,6 +112,18 @@ def test_a_signal_ends_it_cleanly(start, number):
     server.wait_until_listening()
     assert server.get("/health") is None
     assert server.stop(number) == 0
+    assert "Traceback" not in server.stderr.read_text()
+
+
+@pytest.mark.parametrize("path", ["/state/stream", "/queue/inProgress"])
+def test_streams_without_an_end_do_not_delay_the_end(start, path):
+    server = start(RUNTIME_SHUTDOWN_TIMEOUT="30")
+    server.wait_until_listening()
+    with urllib.request.urlopen(server.url + path, timeout=START_S) as stream:
+        began = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - began < 15
+        assert b"error" not in stream.read().rpartition(b"\n\n")[2]
     assert "Traceback" not in server.stderr.read_text()
 
 

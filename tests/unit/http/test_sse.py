@@ -8,6 +8,8 @@ import pytest
 
 from runtime_core.errors import UpstreamUnavailable
 from runtime_core.http import EventStream, Feed, sse_frame
+from runtime_core.http.context import ENDLESS
+from runtime_core.http.sse import Endless
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -202,3 +204,38 @@ async def test_a_head_request_ends_with_the_headers(client: Any) -> None:
         await stream(source)(scope, client.receive, client.send)
     assert client.finished
     assert not client.body
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_an_endless_stream_ends_when_all_do(late: bool) -> None:
+    source, endless, sent = Source(b"a", "pause"), Endless(), []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+        if not late and b"a" in message.get("body", b""):
+            endless.end()
+
+    if late:
+        endless.end()
+    async with asyncio.timeout(5):
+        await stream(source, endless=True)({**SCOPE, ENDLESS: endless}, never, send)
+    assert sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
+    assert not endless._feeds
+
+
+async def test_a_stream_with_an_end_is_left_to_it() -> None:
+    source, endless, sent = Source(b"a", "pause", b"b"), Endless(), []
+
+    async def send(message: Any) -> None:
+        sent.append(message.get("body", b""))
+        if b"a" in sent[-1]:
+            endless.end()
+            source.go_on.set()
+
+    async with asyncio.timeout(5):
+        await stream(source)({**SCOPE, ENDLESS: endless}, never, send)
+    assert b"data: b" in b"".join(sent)
+
+
+async def never() -> Any:
+    await asyncio.Event().wait()
