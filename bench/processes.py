@@ -176,6 +176,10 @@ class _Helper:
         self._stdin, self._stdout = self._process.pipes()
         self.tree = ProcessTree(self._process.pid)
 
+    def kill(self) -> None:
+        """End it without giving it the chance to say anything."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+
     def _line(self) -> bytes:
         line = self._stdout.readline()
         if not line:
