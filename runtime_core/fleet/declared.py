@@ -35,8 +35,8 @@ def desired(
 ) -> list[Desired]:
     """Return the backends that serve: those of the settings, and the stored ones in a group.
 
-    A backend nobody asked for (``implicit``) makes way for stored ones of its type.  Backends
-    without a key of their own use the one that is stored for their type.
+    A backend nobody asked for (``implicit``) makes way for a stored one of its type and address.
+    Backends without a key of their own use the one that is stored for their type.
 
     :param type_of: returns the registered name of a provider.
     """
@@ -48,12 +48,12 @@ def desired(
         for one in sorted(declarations.backends, key=lambda one: (one.created_at, one.id))
         if one.id in groups
     ]
-    types = {one.config.type for one in stored}
+    taken = {(one.config.type, _place(one.config.base_url)) for one in stored}
     builtin = frozenset(BUILTIN_GROUPS)
     found = [
         Desired(config, builtin, _wanted(models, builtin))
         for config in static
-        if not (config.implicit and config.type in types)
+        if not (config.implicit and (config.type, _place(config.base_url)) in taken)
     ]
     return [_with_key(one, keys) for one in (*found, *stored)]
 
@@ -62,6 +62,11 @@ def _config(stored: StoredBackend, type_of: Callable[[str], str]) -> BackendConf
     return BackendConfig(
         id=stored.id, name=stored.name, type=type_of(stored.type), base_url=stored.base_url
     )
+
+
+def _place(base_url: str) -> str:
+    """Return what two addresses of the same place have in common."""
+    return base_url.rstrip("/").lower().replace("://localhost", "://127.0.0.1")
 
 
 def _with_key(one: Desired, keys: Mapping[str, str]) -> Desired:

@@ -144,10 +144,20 @@ async def test_an_own_key_beats_that_of_the_type(replica, reader):
         assert one.find("none").config.api_key == "stored"
 
 
-async def test_who_was_not_asked_for_makes_way(replica, reader, stored):
-    async with replica(static=[static("default", implicit=True), static("set")]).running() as one:
+async def test_who_was_not_asked_for_makes_way_for_the_same_place(replica, reader, stored):
+    default = BackendConfig(
+        name="default", type="fake", base_url="http://127.0.0.1:7", implicit=True
+    )
+    fixed = BackendConfig(name="set", type="fake", base_url="http://127.0.0.1:7")
+    async with replica(static=[default, fixed]).running() as one:
         assert one.names() == ["default", "set"]
         reader.declare(stored("mine", type="FAKE"))
+        await one.reconciler.changed()
+        assert one.names() == ["default", "mine", "set"]
+        reader.declare(stored("mine", type="other", base_url="http://127.0.0.1:7"))
+        await one.reconciler.changed()
+        assert one.names() == ["default", "mine", "set"]
+        reader.declare(stored("mine", type="FAKE", base_url="http://LocalHost:7/"))
         await one.reconciler.changed()
         assert one.names() == ["mine", "set"]
         reader.declare()
