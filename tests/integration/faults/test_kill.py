@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runtime_core.app import Kernel
+    from runtime_core.fleet.backend import Backend
 
 CONCURRENCY = 32
 BEFORE, AFTER = 64, 160
@@ -65,8 +66,7 @@ async def test_a_killed_backend_fails_no_request(
     kernel, client = server
     answers: list[tuple[int, str]] = []
     enough = asyncio.Event()
-    # all policies begin with this one, or use it as much as the others
-    victim = kernel.catalog.backends[0]
+    victims: list[Backend] = []
 
     async def work() -> None:
         while len(answers) < BEFORE + AFTER:
@@ -74,12 +74,14 @@ async def test_a_killed_backend_fails_no_request(
             body = response.json()
             text = body["choices"][0]["message"]["content"] if response.is_success else body
             answers.append((response.status_code, str(text)))
-            if len(answers) >= BEFORE and victim.in_flight:
+            if len(answers) >= BEFORE:
                 enough.set()
 
     async def kill() -> None:
         await enough.wait()
-        backends[0].kill()
+        busiest = max(kernel.catalog.backends, key=lambda backend: backend.in_flight)
+        victims.append(busiest)
+        backends[kernel.catalog.backends.index(busiest)].kill()
 
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         for _ in range(CONCURRENCY):
@@ -87,5 +89,6 @@ async def test_a_killed_backend_fails_no_request(
         group.create_task(kill())
     assert {answer for answer in answers if answer[0] != 200} == set()
     assert {text.count("piece") for _, text in answers} == {CHUNKS}
+    [victim] = victims
     assert victim.breaker != "closed"
     assert all(backend.in_flight == 0 for backend in kernel.catalog.backends)
