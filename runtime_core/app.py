@@ -18,7 +18,7 @@ from runtime_core.fleet.catalog import Catalog
 from runtime_core.fleet.connecting import Connector, connect
 from runtime_core.fleet.downloads import Downloads
 from runtime_core.fleet.gateway import Defaults, FleetGateway
-from runtime_core.fleet.reconciler import Reconciler
+from runtime_core.fleet.reconciler import REREAD_AFTER, Reconciler
 from runtime_core.fleet.search import Budget
 from runtime_core.fleet.startup import StartupModel, declare
 from runtime_core.fleet.state import LiveState
@@ -237,7 +237,13 @@ def _fleet(
     )
     connector = Connector(plugins.providers, client, excused=excused)
     reconciler = Reconciler(
-        DEFAULT_TENANT, catalog, connector, database.declarations, bus, static=static
+        DEFAULT_TENANT,
+        catalog,
+        connector,
+        database.declarations,
+        bus,
+        static=static,
+        reread=min(REREAD_AFTER, settings.catalog_refresh),
     )
     state = LiveState(catalog, reconciler)
     downloads = Downloads(database.downloads, bus, state, state.provider_of)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from runtime_core.protocols import Bus, DeclarationReader
     from runtime_core.types import BackendConfig, Declarations
 
-__all__ = ("Reconciler", "Want")
+__all__ = ("REREAD_AFTER", "Reconciler", "Want")
 
 _log = logging.getLogger("runtime.fleet")
 
