@@ -68,7 +68,7 @@ class Downloads:
             new = {
                 **_new_job(tenant_id, backend_id, model, priority),
                 "stored_backend_id": backend_id if stored else None,
-                "base_url": None if stored else base_url,
+                "base_url": base_url,
             }
             await connection.execute(self._statements.enqueue, new)
             return (await connection.execute(self._statements.get, key)).one()

@@ -218,7 +218,7 @@ class ProviderConfigRow(Row, table=True):
 class DownloadRow(Row, table=True):
     """A download; ``free_at`` is when others may take it, by the database's clock (Unix seconds).
 
-    ``stored_backend_id`` is ``backend_id`` of a stored backend; others have their own ``base_url``.
+    ``stored_backend_id`` is ``backend_id`` of a stored backend; others need a ``base_url``.
     """
 
     __tablename__ = "downloads"

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 
-import msgspec
 import pytest
 from sqlalchemy import text
 
@@ -165,8 +164,9 @@ async def test_a_failed_attempt_is_repeated_after_its_pause(database, backends):
     assert (shown.status, shown.error, shown.completed) == ("queued", "disk full", 5)
     assert not await database.downloads.progress(OWNER, job, completed=6, total=9, lease=60)
 
-    # wanting it again does not shorten the pause
+    # wanting it again does not shorten the pause, nor does wanting it more
     await enqueue(database, "m")
+    assert (await enqueue(database, "m", priority=1)).attempts == 1
     await pass_time(database, 29)
     assert await claim(database) is None
     await pass_time(database, 2)
@@ -364,7 +364,8 @@ async def test_a_backend_that_is_being_deleted_gets_no_downloads(postgresql_url,
         queueing = asyncio.create_task(enqueue(database, "m"))
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
         while (await database.read(text(waiting)))[0][0] == 0:
-            await asyncio.sleep(0)
+            # the database rings no bell when somebody waits
+            await asyncio.sleep(0.001)  # noqa: ASYNC110
         release.set()
         with pytest.raises(NotFound, match="backend 'b1' not found"):
             await queueing
@@ -465,13 +466,14 @@ async def test_cancelled_claims_leave_the_queue_usable(database, backends):
     for number in range(10):
         await enqueue(database, str(number))
     for turns in range(0, 60, 3):
-        claiming = asyncio.ensure_future(claim(database))
+        claiming = asyncio.ensure_future(claim(database, lease=0))
         for _ in range(turns):
             await asyncio.sleep(0)
         claiming.cancel()
         await asyncio.gather(claiming, return_exceptions=True)
+    found = set()
     async with asyncio.timeout(10):
-        await pass_time(database, 600)
-        jobs = [await claim(database) for _ in range(10)]
-    assert len({job.id for job in jobs}) == 10
-    assert all(msgspec.structs.asdict(job)["status"] == "running" for job in jobs)
+        # what a cancelled claim began may still be going on
+        while len(found) < 10:
+            job = await claim(database)
+            found |= {job.id} if job else set()
