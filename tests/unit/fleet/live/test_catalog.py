@@ -94,6 +94,29 @@ async def test_what_a_removed_backend_still_says_is_not_heard(FakeProvider, back
         assert old.models == ()
 
 
+async def test_a_provider_that_cannot_be_stopped_is_not_heard_either(FakeProvider, backend, until):
+    class Stubborn(FakeProvider):
+        answered = False
+
+        async def models(self):
+            self.begun.set()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            self.answered = True
+            return self.listed
+
+    provider, told = Stubborn("m"), []
+    old = backend("b", provider)
+    async with running(old) as catalog:
+        catalog.observers.append(lambda id, one: told.append((id, one)))
+        await provider.begun.wait()
+        catalog.apply([])
+        await until(lambda: provider.answered)
+        await asyncio.sleep(0.01)
+        assert old.models == ()
+        assert told == [("static:b", None)]
+
+
 async def test_looking_during_a_listing_lists_once_more(FakeProvider, backend, until):
     go = asyncio.Event()
     provider = FakeProvider("old", listing=go)
