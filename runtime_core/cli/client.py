@@ -173,7 +173,7 @@ class Server:
         else:
             text = one_line(response.text[:200])
             message = f"{self.url} answered {status} {response.reason_phrase}: {text}".rstrip(": ")
-        if status in (401, 403):
+        if status == 401:
             message += "; a key is given with --token or TOKEN"
         return Failure(message, status=status, run_id=_run_id(body, response))
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ("follow",)
 
 #: Seconds between looks at the queue, and how long a download has to appear in it.
-_PERIOD_S, _PATIENCE_S = 1.0, 20.0
+_PERIOD_S, _PATIENCE_S = 1.0, 10.0
 
 #: What a name without a tag is listed as by services that have tags.
 _TAG = ":latest"
@@ -41,6 +41,7 @@ async def follow(server: Server, model: str, backends: list[dict[str, Any]]) -> 
             if watching.done():
                 await watching
                 raise Failure("the server ended its report on downloads; ask it again")
+            downloads.wait()
             await downloads.news(_PERIOD_S)
     finally:
         watching.cancel()
@@ -85,6 +86,11 @@ class _Downloads:
                 await self._news.wait()
         except TimeoutError:
             self._waited += seconds
+
+    def wait(self) -> None:
+        """Say that nothing is heard of yet."""
+        if not self._bytes:
+            self.bar.show(0, 0, "waiting")
 
     def take(self, event: dict[str, Any]) -> None:
         """Take in a frame of ``GET /queue/inProgress``."""

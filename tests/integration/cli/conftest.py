@@ -239,3 +239,74 @@ def stalling_model() -> Iterator[StallingModel]:
     model.shutdown()
     thread.join()
     model.server_close()
+
+
+class ModelShop(ThreadingHTTPServer):
+    """A model server that models can be fetched to, in two halves of 500,000 bytes."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Shop)
+        self.models: list[str] = []
+        #: What the second half ends with instead of the model.
+        self.failure = ""
+        self.first_half = threading.Event()
+        self.go_on = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Shop(BaseHTTPRequestHandler):
+    server: ModelShop
+
+    def do_GET(self) -> None:
+        models = [] if self.path == "/api/ps" else self.server.models
+        listed = [{"name": name, "model": name, "digest": name} for name in models]
+        self._answer({"models": listed})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if self.path == "/api/show":
+            self._answer({"capabilities": ["completion"]})
+            return
+        layer = {"status": "pulling abc", "digest": "sha256:abc", "total": 1_000_000}
+        self._answer({"status": "pulling manifest"}, {**layer, "completed": 500_000})
+        self.server.first_half.set()
+        self.server.go_on.wait(PATIENCE_S)
+        if self.server.failure:
+            self._write({"error": self.server.failure})
+            return
+        self.server.models.append(body["model"])
+        self._write({**layer, "completed": 1_000_000})
+        self._write({"status": "success"})
+
+    def _answer(self, *documents: dict[str, Any]) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "application/x-ndjson")
+        self.end_headers()
+        for document in documents:
+            self._write(document)
+
+    def _write(self, document: dict[str, Any]) -> None:
+        with suppress(ConnectionError):
+            self.wfile.write(json.dumps(document).encode() + b"\n")
+            self.wfile.flush()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def model_shop() -> Iterator[ModelShop]:
+    """Return a model server that models can be fetched to."""
+    shop = ModelShop()
+    thread = threading.Thread(target=shop.serve_forever)
+    thread.start()
+    yield shop
+    shop.go_on.set()
+    shop.shutdown()
+    thread.join()
+    shop.server_close()

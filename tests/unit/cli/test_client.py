@@ -64,9 +64,10 @@ async def test_the_run_is_also_named_by_a_header():
 
 
 async def test_a_missing_key_says_where_one_is_given():
-    for status in (401, 403):
-        failure = await failure_of(httpx.Response(status, json={"error": {"message": "no"}}))
-        assert failure.message == "no; a key is given with --token or TOKEN"
+    failure = await failure_of(httpx.Response(401, json={"error": {"message": "no"}}))
+    assert failure.message == "no; a key is given with --token or TOKEN"
+    failure = await failure_of(httpx.Response(403, json={"error": {"message": "no"}}))
+    assert failure.message == "no"
 
 
 @pytest.mark.parametrize(
