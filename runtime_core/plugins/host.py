@@ -55,12 +55,6 @@ class Plugins:
     reports: Sequence[PluginReport]
     warnings: Sequence[str] = ()
 
-    @property
-    def provider_urls(self) -> Mapping[str, str]:
-        """Where the service of a provider is, by its type; only those that say it."""
-        urls = {name: getattr(one, "default_url", "") for name, one in self.providers.items()}
-        return {name: url for name, url in urls.items() if url and isinstance(url, str)}
-
     @classmethod
     def load(
         cls,
