@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from runtime_core.errors import RuntimeCoreError
 from runtime_core.fleet.backend import Backend, Listing
-from runtime_core.fleet.connecting import connect
 from runtime_core.fleet.declared import Descriptions, rfc3339
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from runtime_core.protocols import LoadingProvider
     from runtime_core.types import DeclaredModel, ModelInfo
 
-__all__ = ("Backend", "Catalog", "Listing", "connect")
+__all__ = ("Backend", "Catalog", "Listing")
 
 _log = logging.getLogger("runtime.fleet")
 

@@ -15,7 +15,8 @@ from runtime_core.errors import (
     UpstreamRejected,
     UpstreamUnavailable,
 )
-from runtime_core.fleet.catalog import Backend, Catalog, connect
+from runtime_core.fleet.catalog import Backend, Catalog
+from runtime_core.fleet.connecting import connect
 from runtime_core.fleet.gateway import LAST_RESORT, Defaults, FleetGateway
 from runtime_core.fleet.names import same_model
 from runtime_core.types import (
