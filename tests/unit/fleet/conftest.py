@@ -137,7 +137,10 @@ class Queue:
 
 
 class Hub:
-    """Fetches models as its script says: reports, exceptions to raise, "PAUSE" to wait."""
+    """Fetches models as its script says: reports, exceptions to raise, functions to await.
+
+    "PAUSE" waits to be told to ``go_on``.
+    """
 
     def __init__(self) -> None:
         self.scripts: dict[str, list[Any]] = {}
@@ -166,7 +169,9 @@ class Hub:
             for piece in self.scripts.get(model, [PullProgress("pulling", 1, 2)]):
                 if isinstance(piece, Exception):
                     raise piece
-                if piece == "PAUSE":
+                if callable(piece):
+                    await piece()
+                elif piece == "PAUSE":
                     self.paused.set()
                     await self.go_on.wait()
                 else:

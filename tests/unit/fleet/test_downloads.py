@@ -144,6 +144,17 @@ async def test_what_is_wanted_is_queued_once(downloads: Downloads, queue: Any) -
     assert len(queue.jobs) == 3
 
 
+async def test_workers_are_rung_once_there_is_something_new(
+    downloads: Downloads, bus: MemoryBus
+) -> None:
+    async with bus.subscribe("downloads.queued.t") as rung:
+        await downloads.want("t", [("b1", "m1"), ("b1", "m2")])
+        await downloads.want("t", [("b1", "m1")])
+        await downloads.enqueue("t", "b1", "m1")
+        await bus.aclose()
+        assert len([message async for message in rung]) == 2
+
+
 async def test_what_failed_for_good_rests_for_an_hour(downloads: Downloads, queue: Any) -> None:
     job = await queue.enqueue("t", "b1", "m1")
     for age, status in ((timedelta(minutes=59), "failed"), (timedelta(minutes=61), "queued")):

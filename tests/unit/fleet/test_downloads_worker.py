@@ -375,6 +375,21 @@ async def test_a_download_that_stands_still_is_given_up(
     assert hub.open == []
 
 
+async def test_a_slow_download_is_not_given_up(place: Place, queue: Any, hub: Any) -> None:
+    async def a_beat() -> None:
+        renewals = queue.renewals
+        await queue.until(lambda: queue.renewals > renewals)
+
+    script: list[Any] = []
+    for done in range(40):
+        script += [PullProgress("pulling", done, 40), a_beat]
+    hub.will(*script)
+    async with place.worker(beat=0.02, stalled_after=0.5):
+        await place.downloads.enqueue("t", "b1", "m")
+        await place.until("success")
+    assert hub.pulled == ["m"]
+
+
 async def test_a_million_reports_are_a_hundred_events(place: Place, hub: Any) -> None:
     total = 10**6
     hub.will(*(PullProgress("pulling", done, total, "d") for done in range(0, total, 100)))
