@@ -21,6 +21,7 @@ from runtime_core.types import (
     Embeddings,
     Message,
     Routed,
+    RouteExplanation,
     RunRequest,
     Value,
 )
@@ -169,6 +170,9 @@ class _Models:
         for _ in range(self._chunks):
             yield self._chunk
         yield self._last
+
+    async def explain(self, wanted: Wanted) -> RouteExplanation:
+        return RouteExplanation(role=wanted.role, policy="bench")
 
     async def embed(self, wanted: Wanted, texts: Sequence[str]) -> tuple[Routed, Embeddings]:
         return Routed("bench", "bench", "m"), Embeddings([[0.0]] * len(texts))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 import uvicorn
+from pydantic import SecretStr
 
 from bench.faulty import DIALECTS, FAULTS, TEXT, FaultyService
 from bench.report import print_table, write
@@ -220,7 +221,7 @@ async def stand(provider: str, folder: Path) -> AsyncIterator[Stand]:
         settings = Settings(
             database_url=f"sqlite:///{folder / f'{provider}.db'}",
             backends=tuple(
-                BackendSettings(type=provider, name=name, base_url=url, api_key="key")
+                BackendSettings(type=provider, name=name, base_url=url, api_key=SecretStr("key"))
                 for name, url in urls.items()
             ),
             upstream_connect_timeout=1.0,

@@ -235,7 +235,8 @@ class _Chat:
             self._send(self._dialect.piece(TEXT[0]))
             await self._writer.drain()
             await asyncio.sleep(_ARRIVES_S)
-        return await FAULTS[service.fault](self, service.midway)
+        usable: bool = await FAULTS[service.fault](self, service.midway)
+        return usable
 
     # -- the faults ------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from bench import machine
 from bench.report import Check, at_most, print_checks, print_table, write
-from runtime_core.drivers import load_driver
+from runtime_core.drivers import driver_names, load_driver
 from runtime_core.fleet.catalog import Catalog
 from runtime_core.fleet.connecting import Connector
 from runtime_core.fleet.gateway import FleetGateway
@@ -84,14 +84,17 @@ def run(rounds: int = 5) -> dict[str, Any]:
 
 
 _LISTING = "one listing, told to a second replica"
-_ROUTING = "one call, the choice of a backend and an answer of one chunk"
+
+
+def _under(policy: str) -> str:
+    return f"one call, choice and answer of one chunk, {policy}"
 
 
 def _checks(figures: dict[str, float]) -> list[Check]:
     checks = []
     for what, limit, flat in (
         (_LISTING, _LISTING_LIMIT, _LISTING_FLAT),
-        (_ROUTING, _ROUTING_LIMIT, _ROUTING_FLAT),
+        *((_under(policy), _ROUTING_LIMIT, _ROUTING_FLAT) for policy in driver_names("router")),
     ):
         small, large = (figures[_name(what, count)] for count in FLEETS)
         checks.append(at_most(_name(what, FLEETS[-1]), large, limit, " µs"))
@@ -116,7 +119,7 @@ async def _round(count: int) -> dict[str, float]:
                     await fleet.catalog.next_listing()
             figures = {
                 _LISTING: await _listing_time(one, two),
-                _ROUTING: await _routing_time(gateway),
+                **await _policy_times(one),
                 "the first choice after a change": await _first_choice_time(one, gateway),
                 "reading the state, a backend": _state_time(one) / count,
                 "applying a change of one backend, the whole fleet": await _change_time(one),
@@ -169,6 +172,16 @@ async def _routing_time(gateway: FleetGateway, repeats: int = 2000) -> float:
         async for _ in gateway.chat(wishes[number % MODELS], request):
             pass
     return (time.process_time() - began) / repeats * 1e6
+
+
+async def _policy_times(fleet: _Fleet) -> dict[str, float]:
+    """Return the time of a call under each policy."""
+    times = {}
+    for name in driver_names("router"):
+        policy = load_driver("router", name)()
+        gateway = FleetGateway(fleet.catalog, {}, router=policy, policy=name)
+        times[_under(name)] = await _routing_time(gateway)
+    return times
 
 
 async def _first_choice_time(fleet: _Fleet, gateway: FleetGateway, repeats: int = 20) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from runtime_core.fleet.selection import has, provider_place, speaks
+from runtime_core.fleet.selection import has, provider_place
 from runtime_core.types import RouteCandidate, RouteExplanation
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _rejections(
     backend: Backend, wish: Wish, selection: Selection, considered: Collection[str]
 ) -> Iterator[RouteCandidate]:
     """Say why the models of a backend that were not *considered* are no candidates."""
-    reason = _reason_against(backend, wish)
+    reason = _reason_against(backend, wish, selection)
     if reason or not wish.models:
         if not considered:
             reason = reason or _without_name(backend, wish.role)
@@ -88,7 +88,7 @@ def _without_name(backend: Backend, role: ModelRole) -> str:
 _VERBS: dict[ModelRole, str] = {"chat": "chat", "task": "take prompts", "embed": "embed"}
 
 
-def _reason_against(backend: Backend, wish: Wish) -> str:
+def _reason_against(backend: Backend, wish: Wish, selection: Selection) -> str:
     """Return what is wrong with a backend whatever its models are."""
     if not backend.serves(wish.role):
         return f"it is in no group that serves the role {wish.role}"
@@ -98,7 +98,7 @@ def _reason_against(backend: Backend, wish: Wish) -> str:
         return f"it is out: {backend.error}"
     if backend.listed_at is None:
         return "it has not been heard of yet"
-    if not speaks(backend, wish.role):
+    if not selection.speaks(backend, wish.role):
         what = "embed" if wish.role == "embed" else "chat"
         return f"its provider {backend.config.type} cannot {what}"
     return ""

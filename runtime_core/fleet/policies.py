@@ -1,7 +1,11 @@
-"""In which order backends are asked that a task likes equally well; drivers of kind ``router``."""
+"""In which order backends are asked that a task likes equally well; drivers of kind ``router``.
+
+Of more than 16 candidates, each policy compares 16 at random for the first place.
+"""
 
 from __future__ import annotations
 
+import random
 import time
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,6 +17,9 @@ if TYPE_CHECKING:
     Option = TypeVar("Option", bound=RouteOption)
 
 __all__ = ("LeastLoaded", "LowestLatency", "Preference", "RoundRobin")
+
+#: So many candidates are compared for every call.
+_FEW = 16
 
 #: A latency older than this (seconds) says nothing any more.
 _MEMORY_S = 60.0
@@ -87,9 +94,22 @@ class LowestLatency:
 
 
 def _best_first(candidates: Sequence[Option], key: Callable[[Option], object]) -> Iterator[Option]:
-    """Sort lazily: the second best is looked for only when the best has failed."""
-    best = min(candidates, key=key)  # type: ignore[arg-type]
+    """Sort lazily: the second best is looked for only when the best has failed.
+
+    Of many candidates the best of a few at random comes first: that costs the same however large
+    the fleet is, is nearly as good, and keeps callers from all choosing the same one.
+    """
+    best = min(_few(candidates), key=key)  # type: ignore[arg-type]
     yield best
     rest = [option for option in candidates if option is not best]
     rest.sort(key=key)  # type: ignore[arg-type]
     yield from rest
+
+
+def _few(candidates: Sequence[Option]) -> Sequence[Option]:
+    count = len(candidates)
+    if count <= _FEW:
+        return candidates
+    start = int(random.random() * count)
+    few = candidates[start : start + _FEW]
+    return few if len(few) == _FEW else (*few, *candidates[: _FEW - len(few)])

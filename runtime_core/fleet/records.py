@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from runtime_core.fleet.breaker import Breaker
+from runtime_core.protocols import ChatProvider, EmbeddingProvider
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -25,7 +26,16 @@ _WEIGHT = 0.25
 class Stats:
     """The calls of one backend; implements `runtime_core.protocols.BackendStats`."""
 
-    __slots__ = ("asked", "backend", "breaker", "in_flight", "latency", "measured_at")
+    __slots__ = (
+        "asked",
+        "backend",
+        "breaker",
+        "chats",
+        "embeds",
+        "in_flight",
+        "latency",
+        "measured_at",
+    )
 
     def __init__(
         self, backend: Backend, limits: BreakerLimits | None, clock: Callable[[], float]
@@ -39,6 +49,9 @@ class Stats:
         self.measured_at = 0.0
         #: Grows with every call of the whole fleet: the smallest was asked longest ago.
         self.asked = 0
+        #: Which calls its provider has; to ask a protocol is dear, and the answer stays the same.
+        self.chats = isinstance(backend.provider, ChatProvider)
+        self.embeds = isinstance(backend.provider, EmbeddingProvider)
         self.breaker = Breaker(limits, clock=clock, changed=self._turned)
 
     def measure(self, seconds: float, now: float) -> None:

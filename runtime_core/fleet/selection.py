@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from runtime_core.fleet.index import ModelIndex
-from runtime_core.protocols import ChatProvider, EmbeddingProvider
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -22,10 +21,8 @@ __all__ = (
     "Defaults",
     "Selection",
     "Wish",
-    "can",
     "has",
     "provider_place",
-    "speaks",
 )
 
 #: A backend of at least this priority answers a request that names no model only where no other
@@ -135,6 +132,11 @@ class Selection:
                 models.append(held.model)
         return found
 
+    def speaks(self, backend: Backend, role: ModelRole) -> bool:
+        """Say whether a backend's provider has the calls of a role, whatever its models are."""
+        known = self._registry.of(backend)
+        return known.embeds if role == "embed" else known.chats
+
     def forget(self) -> None:
         """Find everything anew."""
         self._version = -1
@@ -162,7 +164,7 @@ class Selection:
             similar = [(1, held) for held in self._index.alike(name) if has(wish.role, held.model)]
             for likeness, held in (*exact, *similar):
                 place = provider_place(wish, held.backend)
-                if place is not None and can(held.backend, wish.role):
+                if place is not None and self._can(held.backend, wish.role):
                     rank = (position, likeness, place, held.backend.config.priority, held.place)
                     yield rank, self._candidate(held.backend, held.model)
 
@@ -171,7 +173,7 @@ class Selection:
             ((0, 0, provider, backend.config.priority, place), backend, model)
             for place, backend in enumerate(self._catalog.backends)
             if (provider := provider_place(wish, backend)) is not None
-            and can(backend, wish.role)
+            and self._can(backend, wish.role)
             and (model := next((m for m in backend.models if has(wish.role, m)), None))
         ]
         serious = [one for one in answering if one[1].config.priority < LAST_RESORT]
@@ -180,19 +182,11 @@ class Selection:
         for rank, backend, model in serious:
             yield rank, self._candidate(backend, model)
 
+    def _can(self, backend: Backend, role: ModelRole) -> bool:
+        return backend.serves(role) and self.speaks(backend, role)
+
     def _candidate(self, backend: Backend, model: ModelInfo) -> Candidate:
         return Candidate(backend, model, self._registry.of(backend))
-
-
-def can(backend: Backend, role: ModelRole) -> bool:
-    """Say whether a backend may and can do what a role needs."""
-    return backend.serves(role) and speaks(backend, role)
-
-
-def speaks(backend: Backend, role: ModelRole) -> bool:
-    """Say whether a backend's provider has the calls of a role, whatever its models are."""
-    needed: Any = EmbeddingProvider if role == "embed" else ChatProvider
-    return isinstance(backend.provider, needed)
 
 
 def has(role: ModelRole, model: ModelInfo) -> bool:

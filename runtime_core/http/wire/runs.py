@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from runtime_core.types import (
     Delta,
+    FailedAttempt,
     ModelRouted,
     RunEvent,
     RunFinished,
@@ -76,14 +77,15 @@ class StepStartedWire(Struct, frozen=True, tag="step_started", rename="camel"):
     attempt: int
 
 
-class ModelRoutedWire(Struct, frozen=True, tag="model_routed", rename="camel"):
-    """A model call found its backend."""
+class ModelRoutedWire(Struct, frozen=True, tag="model_routed", rename="camel", omit_defaults=True):
+    """A model call found its backend; ``failed`` are the attempts before, times in seconds."""
 
     task_id: str = field(name="taskID")
     backend: str
     provider: str
     model: str
     attempts: int
+    failed: tuple[FailedAttempt, ...] = ()
 
 
 class DeltaWire(Struct, frozen=True, tag="delta", rename="camel", omit_defaults=True):
@@ -146,7 +148,12 @@ def event_wire(event: RunEvent, run_id: str, output: Callable[[RunFinished], Any
             return StepStartedWire(task_id, handler, attempt)
         case ModelRouted(task_id, route):
             return ModelRoutedWire(
-                task_id, route.backend, route.provider, route.model, route.attempts
+                task_id,
+                route.backend,
+                route.provider,
+                route.model,
+                route.attempts,
+                route.failed,
             )
         case ToolCalled(task_id, call, result, failed):
             return ToolCallWire(task_id, call, result, failed)

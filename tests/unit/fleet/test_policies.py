@@ -76,6 +76,28 @@ def test_lowest_latency_tries_the_unknown_one_call_at_a_time():
 
 
 @pytest.mark.parametrize("policy", [RoundRobin(), LeastLoaded(), LowestLatency()])
+def test_a_large_fleet_costs_no_more_and_everybody_is_asked(policy):
+    names = [f"b{number}" for number in range(200)]
+    known = stats(**{name: {} for name in names})
+    candidates, looks = options(*names), []
+
+    class Counting(dict):
+        def __getitem__(self, key):
+            looks.append(key)
+            return super().__getitem__(key)
+
+    counting = Counting(known)
+    for turn in range(1, 2001):
+        looks.clear()
+        first = next(iter(policy.order(candidates, counting)))
+        assert len(looks) <= 16
+        known[first.backend_id].asked = turn
+    assert min(one.asked for one in known.values()) > 1000
+    whole = list(policy.order(candidates, known))
+    assert sorted(option.backend_id for option in whole) == sorted(names)
+
+
+@pytest.mark.parametrize("policy", [RoundRobin(), LeastLoaded(), LowestLatency()])
 def test_the_second_best_is_looked_for_only_when_it_is_needed(policy):
     seen = []
 
