@@ -57,7 +57,7 @@ def list_backends(url: str | None, token: str | None) -> None:
     known = {state["id"] for state in states}
     rows = [_row(state, state["backend"]) for state in states]
     rows += [
-        (one["name"], one["type"], "in no group, or not looked at yet", one["baseUrl"], one["id"])
+        (one["name"], one["type"], one["baseUrl"], one["id"], "in no group, or not looked at yet")
         for one in registered
         if one["id"] not in known
     ]
@@ -111,4 +111,4 @@ def _row(state: dict[str, Any], known: dict[str, Any]) -> tuple[str, str, str, s
         health = f"{len(state['pulledModels'])} models"
     else:
         health = f"out: {state.get('error') or 'not looked at yet'}"
-    return state["name"], known["type"], health, known["baseUrl"], state["id"]
+    return state["name"], known["type"], known["baseUrl"], state["id"], health

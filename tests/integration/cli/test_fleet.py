@@ -44,7 +44,7 @@ def test_the_life_of_a_backend(runtime: Any, url: str) -> None:
 
     code, output, _ = runtime("backend", "list")
     assert code == 0
-    assert re.search(rf"^b 1 +echo +2 models +echo://one +{backend_id}$", output, re.MULTILINE)
+    assert re.search(rf"^b 1 +echo +echo://one +{backend_id} +2 models$", output, re.MULTILINE)
 
     for name in ("b 1", backend_id):
         code, output, _ = runtime("backend", "show", name)
