@@ -246,7 +246,7 @@ def _fleet(
         reread=min(REREAD_AFTER, settings.catalog_refresh),
     )
     state = LiveState(catalog, reconciler)
-    downloads = Downloads(database.downloads, bus, state, state.provider_of)
+    downloads = Downloads(database.downloads, bus, state, state.provider_of, state.place_of)
     reconciler.want = downloads.want
     worker = DownloadWorker(
         database.downloads,

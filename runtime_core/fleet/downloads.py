@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     #: Given a tenant and a backend's id, returns the provider of a backend that is in use.
     FindProvider = Callable[[str, str], Provider | None]
+    #: Given the same, returns its address.
+    FindPlace = Callable[[str, str], str | None]
 
 __all__ = ("CANCELLED", "QUEUED", "Downloads", "News")
 
@@ -83,15 +85,23 @@ class Downloads:
     """The queue of downloads; implements `runtime_core.protocols.DownloadQueue`.
 
     :param provider_of: finds the provider of a backend in use: tenant and backend id → provider.
+    :param place_of: finds the address of a backend in use, likewise: those from the settings are
+        not stored.
     """
 
     def __init__(
-        self, store: DownloadStore, bus: Bus, fleet: FleetState, provider_of: FindProvider
+        self,
+        store: DownloadStore,
+        bus: Bus,
+        fleet: FleetState,
+        provider_of: FindProvider,
+        place_of: FindPlace = lambda tenant_id, backend_id: None,
     ) -> None:
         self._store = store
         self._news = News(bus)
         self._fleet = fleet
         self._provider_of = provider_of
+        self._place_of = place_of
 
     async def list(self, tenant_id: str) -> Sequence[Download]:
         """Return what waits, runs, or has failed for good, oldest first."""
@@ -101,7 +111,10 @@ class Downloads:
         self, tenant_id: str, backend_id: str, model: str, *, priority: int = 0
     ) -> Download:
         """Ask for a model, or return the job there is; a failed one is queued again."""
-        download = await self._store.enqueue(tenant_id, backend_id, model, priority=priority)
+        place = self._place_of(tenant_id, backend_id)
+        download = await self._store.enqueue(
+            tenant_id, backend_id, model, priority=priority, base_url=place
+        )
         await self._news.ring(QUEUED, tenant_id)
         return download
 
@@ -122,7 +135,8 @@ class Downloads:
         }
         new = [pair for pair in wanted if pair not in known]
         for backend_id, model in new:
-            await self._store.enqueue(tenant_id, backend_id, model)
+            place = self._place_of(tenant_id, backend_id)
+            await self._store.enqueue(tenant_id, backend_id, model, base_url=place)
         if new:
             await self._news.ring(QUEUED, tenant_id)
 

@@ -85,7 +85,7 @@ class Reconciler:
         self._reader = reader
         self._bus = bus
         self._static = tuple(connector.configured(config) for config in static)
-        #: Told once of each model that a stored backend lacks and could fetch, and again every hour
+        #: Told once of each model that a backend lacks and could fetch, and again every hour
         #: for as long as it is not there.
         self.want: Want | None = None
         self._reread = reread
@@ -211,7 +211,7 @@ class Reconciler:
     async def _after_listing(self, backend: Backend, ours: bool) -> None:
         if ours:
             await self._tell_state(backend)
-        if self.want is not None and backend.pulls and backend.stored and not backend.error:
+        if self.want is not None and backend.pulls and not backend.error:
             await self._ask_for_missing(backend, self.want)
 
     async def _tell_state(self, backend: Backend) -> None:

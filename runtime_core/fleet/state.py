@@ -75,10 +75,16 @@ class LiveState:
 
     def provider_of(self, tenant_id: str, backend_id: str) -> Provider | None:
         """Return the provider of a backend that serves, None when there is no such backend."""
-        backend = self._catalog.get(backend_id)
-        if backend is None or tenant_id != self._reconciler.tenant_id:
-            return None
-        return backend.provider
+        backend = self._find(tenant_id, backend_id)
+        return backend.provider if backend else None
+
+    def place_of(self, tenant_id: str, backend_id: str) -> str | None:
+        """Return the address of a backend that serves, None when there is no such backend."""
+        backend = self._find(tenant_id, backend_id)
+        return backend.config.base_url if backend else None
+
+    def _find(self, tenant_id: str, backend_id: str) -> Backend | None:
+        return self._catalog.get(backend_id) if tenant_id == self._reconciler.tenant_id else None
 
     def _observe(self, backend_id: str, backend: Backend | None) -> None:
         if self._watchers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from runtime_core.app import compose, serving
 from runtime_core.engine.handlers import builtin_handlers
 from runtime_core.plugins import Plugins
 from runtime_core.settings import Settings
-from runtime_core.types import ChatChunk, ModelInfo
+from runtime_core.types import ChatChunk, ModelInfo, PullProgress
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -27,11 +28,10 @@ class Acme:
 
     def __init__(self) -> None:
         self.configs: list[BackendConfig] = []
-        self.fetched: list[str] = []
 
     @hookimpl
     def register_providers(self, context: Any) -> Mapping[str, Any]:
-        return {"acme": self.provider}
+        return {"acme": self.provider, "fetching": lambda config, client: FetchingProvider(config)}
 
     def provider(self, config: BackendConfig, client: httpx.AsyncClient) -> Any:
         self.configs.append(config)
@@ -49,6 +49,23 @@ class AcmeProvider:
         yield ChatChunk(self._name, finish_reason="stop")
 
     async def aclose(self) -> None: ...
+
+
+class FetchingProvider(AcmeProvider):
+    """Has what was fetched to it."""
+
+    def __init__(self, config: BackendConfig) -> None:
+        super().__init__(config)
+        self._models = [ModelInfo("m")]
+
+    async def models(self) -> list[ModelInfo]:
+        return list(self._models)
+
+    async def pull(self, model: str) -> AsyncIterator[PullProgress]:
+        yield PullProgress("pulling", 1, 2)
+        self._models.append(ModelInfo(model))
+
+    async def delete_model(self, model: str) -> None: ...
 
 
 class Server:
@@ -75,6 +92,14 @@ class Server:
     async def until(self, *names: str) -> None:
         async with asyncio.timeout(10):
             while await self.names() != sorted(names):  # noqa: ASYNC110 - this is what clients can do
+                await asyncio.sleep(0.01)
+
+    async def until_models(self, *names: str) -> None:
+        async with asyncio.timeout(10):
+            while True:
+                pulled = (await self.ask("GET", "/state"))[0]["pulledModels"]
+                if [one["name"] for one in pulled] == list(names):
+                    return
                 await asyncio.sleep(0.01)
 
 
@@ -148,6 +173,23 @@ async def test_what_is_declared_of_a_model_counts(start: Any) -> None:
     )
     await server.ask("DELETE", "/models/m")
     await server.ask("POST", "/chat", {"message": "hi"})
+
+
+@pytest.mark.parametrize("configured", [True, False])
+async def test_a_model_of_the_settings_is_fetched_to_where_it_is_missing(
+    start: Any, configured: bool
+) -> None:
+    place = {"type": "fetching", "name": "f", "base_url": "http://f"}
+    environ = {"RUNTIME_BACKENDS": json.dumps([place])} if configured else {}
+    server = await start(CHAT_MODEL="new", CHAT_MODEL_CONTEXT_LENGTH="9", **environ)
+    if not configured:
+        body = {"name": "f", "baseUrl": "http://f", "type": "fetching"}
+        backend = (await server.ask("POST", "/backends", body, 201))["id"]
+        path = f"/backend-affinity/internal_chat_group/backends/{backend}"
+        await server.ask("POST", path, None, 201)
+    await server.until_models("m", "new")
+    assert await server.ask("GET", "/queue") == []
+    assert (await server.ask("GET", "/state"))[0]["models"] == ["new"]
 
 
 async def test_a_key_reaches_the_backends_of_its_type(start: Any) -> None:

@@ -40,7 +40,13 @@ class Queue:
         return next((job for job in self.jobs.values() if job.model == model), None)
 
     async def enqueue(
-        self, tenant_id: str, backend_id: str, model: str, *, priority: int = 0
+        self,
+        tenant_id: str,
+        backend_id: str,
+        model: str,
+        *,
+        priority: int = 0,
+        base_url: str | None = None,
     ) -> Download:
         id = f"{tenant_id} {backend_id} {model}"
         now = datetime.now(UTC)

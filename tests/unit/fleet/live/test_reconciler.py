@@ -376,6 +376,12 @@ class TestWanted:
             puller.find("a").provider.listed = []
             puller.reconciler.look("id-a")
             await until(lambda: len(puller.asked) == 1)
+            puller.find("a").provider.listed = [ModelInfo("b")]
+            puller.reconciler.look("id-a")
+            await until(lambda: puller.find("a").models)
+            puller.find("a").provider.listed = []
+            puller.reconciler.look("id-a")
+            await until(lambda: len(puller.asked) == 2)
 
     async def test_what_is_still_missing_much_later_is_asked_for_again(
         self, puller, reader, stored, declared, until, monkeypatch
@@ -405,7 +411,7 @@ class TestWanted:
             puller.reconciler.look("id-a")
             await until(lambda: len(puller.asked) == 1)
 
-    async def test_not_of_backends_of_the_settings_nor_of_those_that_are_down(
+    async def test_of_backends_of_the_settings_too_but_not_of_those_that_are_down(
         self, reader, stored, declared, until, replica, FakePuller
     ):
         asked = []
@@ -430,9 +436,9 @@ class TestWanted:
             await until(lambda: not one.catalog.pending)
             await asyncio.sleep(0.01)
             assert one.find("fixed").wanted == ("x",)
-        assert asked == []
+        assert asked == [("static:fixed", "x")]
 
-    async def test_nor_of_providers_that_cannot_fetch(
+    async def test_not_of_providers_that_cannot_fetch(
         self, replica, reader, stored, declared, until
     ):
         asked = []

@@ -67,6 +67,8 @@ async def test_other_tenants_see_nothing(fleet, reader, stored):
         assert state.provider_of("other", "id-a") is None
         assert state.provider_of("default", "id-b") is None
         assert state.provider_of("default", "id-a") is not None
+        assert state.place_of("other", "id-a") is None
+        assert state.place_of("default", "id-a") == "http://a"
         assert reader.reads == reads
 
 
