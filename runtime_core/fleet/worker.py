@@ -196,7 +196,7 @@ class DownloadWorker:
     def _provider(self, pull: Pull) -> PullingProvider:
         provider = self._provider_of(pull.tenant_id, pull.download.backend_id)
         if provider is None:
-            raise UpstreamUnavailable(f"the backend at {pull.download.base_url} is not in use now")
+            raise _NotInUse(f"the backend at {pull.download.base_url} is not in use now")
         if not isinstance(provider, PullingProvider):
             raise UpstreamRejected(
                 f"the backend at {pull.download.base_url} is of a type that fetches no models; "
@@ -236,6 +236,11 @@ class DownloadWorker:
         retry_in: float | None = None
         if error.retryable and attempts < _MOST_ATTEMPTS:
             retry_in = max(error.retry_after or 0.0, self._retry_after(attempts))
+        elif isinstance(error, _NotInUse):
+            # a failed job would be in the way of a backend that is put to use again
+            await self._store.finish(self._owner, download)
+            await self._news.tell(pull.tenant_id, pull.event("cancelled", error.message))
+            return
         await self._store.fail(self._owner, download, error.message, retry_in=retry_in)
         again = "for good" if retry_in is None else f"for now, again in {retry_in:.0f} s"
         _log.warning(
@@ -253,6 +258,10 @@ class DownloadWorker:
             async with asyncio.timeout(_FAREWELL_S):
                 reason = "interrupted: the server that fetched it was stopped"
                 await self._store.fail(self._owner, pull.download, reason, retry_in=0.0)
+
+
+class _NotInUse(UpstreamUnavailable):
+    """The backend is in no group, or there is none any more."""
 
 
 def _report(task: asyncio.Task[None]) -> None:

@@ -39,7 +39,7 @@ async def remove_downloads(
 ) -> Response[str]:
     """Remove every download of a model, running ones included; also when there is none.
 
-    A model that is still declared for a backend is queued again when the backend is looked at.
+    A model that is still declared for a backend, and missing there, is queued again after an hour.
     """
     await downloads.cancel(tenant_id, model=model)
     return answer("Model removed from queue")

@@ -309,6 +309,15 @@ async def test_a_backend_that_is_not_there_yet(place: Place, queue: Any, hub: An
         await place.until("success")
 
 
+async def test_a_backend_that_stays_away_is_given_up(place: Place, queue: Any) -> None:
+    place.hubs.clear()
+    async with place.worker():
+        await place.downloads.enqueue("t", "b1", "m")
+        assert "not in use" in (await place.until("cancelled")).error
+    assert queue.jobs == {}
+    assert len(queue.retries) == 7
+
+
 async def test_a_stopped_server_gives_its_jobs_back(place: Place, queue: Any, hub: Any) -> None:
     hub.will(PullProgress("pulling", 3, 9), "PAUSE")
     await queue.enqueue("t", "b1", "m")
