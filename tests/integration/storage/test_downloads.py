@@ -108,6 +108,14 @@ async def test_a_claim_counts_and_shows(database, backends):
     assert await database.downloads.list("default") == [claimed]
 
 
+async def test_a_lease_is_in_seconds_of_the_databases_clock(database, backends):
+    await enqueue(database, "m")
+    await claim(database, lease=500)
+    ((free_at,),) = await database.read(text("SELECT free_at FROM downloads"))
+    # both on one machine, however slow it is
+    assert 300 < free_at - datetime.now(UTC).timestamp() < 501
+
+
 async def test_a_lease_that_is_over_lets_others_take_the_job(database, backends):
     await enqueue(database, "m")
     first = await claim(database, "dead", lease=30)
@@ -363,9 +371,9 @@ async def test_a_backend_that_is_being_deleted_gets_no_downloads(postgresql_url,
         await deleted.wait()
         queueing = asyncio.create_task(enqueue(database, "m"))
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-        while (await database.read(text(waiting)))[0][0] == 0:
-            # the database rings no bell when somebody waits
-            await asyncio.sleep(0.001)  # noqa: ASYNC110
+        # the database rings no bell when somebody waits
+        while (await database.read(text(waiting)))[0][0] == 0:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
         release.set()
         with pytest.raises(NotFound, match="backend 'b1' not found"):
             await queueing
