@@ -43,7 +43,7 @@ class Program:
         *,
         at_terminal: bool = False,
     ) -> None:
-        self._errors = folder / f"stderr-{len(list(folder.iterdir()))}"
+        self._errors = folder / f"stderr-{len(list(folder.glob('stderr-*')))}"
         command = [str(EXECUTABLE), *arguments]
         if at_terminal:
             command = [sys.executable, "-c", AT_TERMINAL, *command]
