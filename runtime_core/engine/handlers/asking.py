@@ -106,11 +106,14 @@ def wanted(role: ModelRole, config: ExecuteConfig, *, context_tokens: int = 0) -
     return Wanted(role, tuple(models), tuple(providers), context_tokens)
 
 
-def prompt_request(config: ExecuteConfig, messages: tuple[Message, ...]) -> ChatRequest:
+def prompt_request(
+    config: ExecuteConfig, messages: tuple[Message, ...], *, stream: bool
+) -> ChatRequest:
     """Build the request of a prompt, every sampling field included."""
     return ChatRequest(
         model=config.model,
         messages=messages,
+        stream=stream,
         response_format=config.response_format,
         temperature=config.temperature,
         top_p=config.top_p,

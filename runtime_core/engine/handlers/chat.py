@@ -100,6 +100,8 @@ async def _prepare(call: TaskCall) -> _Turn:
     tools = await offered_tools(call, config)
     names = ToolNames(tool.name for tool in tools)
     request = _request(base, config, history, tools, names)
+    if not call.request.live:
+        request = msgspec.structs.replace(request, stream=False)
     wants = wanted("chat", config, context_tokens=tokens)
     if not wants.models and request.model:
         wants = msgspec.structs.replace(wants, models=(request.model,))
@@ -163,7 +165,7 @@ def _request(
     names: ToolNames,
 ) -> ChatRequest:
     """Merge: the chain's non-empty fields win over the client's."""
-    chain = prompt_request(config, ())
+    chain = prompt_request(config, (), stream=True)
     merged: dict[str, Any] = {
         name: value
         for name in (*_OVERRIDES, "model")

@@ -65,7 +65,7 @@ class PromptHandler:
     async def run(self, call: TaskCall) -> AsyncIterator[Delta | ModelRouted | Outcome]:
         """Ask, then read."""
         config = self._config(call.task)
-        request = prompt_request(config, _messages(call))
+        request = prompt_request(config, _messages(call), stream=call.request.live)
         answer = Answer()
         async with closing(ask(call, wanted("task", config), request, answer)) as events:
             async for event in events:
