@@ -190,11 +190,12 @@ async def test_numbers_without_end(client: httpx.AsyncClient, route: str) -> Non
 
 
 async def test_many_small_things(client: httpx.AsyncClient, route: str) -> None:
-    """Nine megabytes of the smallest values are read or refused, and others do not wait long."""
+    """Nine megabytes of the smallest values are read or refused, and soon."""
     good, _ = ROUTES[route]
     text = json.dumps(good)[:-1] + ', "unknown": [' + ",".join(["{}"] * 3_000_000) + "]}"
-    answered = asyncio.create_task(client.post(route, content=text))
-    response = await answered
+    began = time.monotonic()
+    response = await client.post(route, content=text)
+    assert time.monotonic() - began < 10
     assert response.status_code < 500 or route == "/embed", response.text
 
 
