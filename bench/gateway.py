@@ -32,8 +32,6 @@ EXCLUSIONS = (
     "Portkey checks no key and keeps no metrics; this server and LiteLLM check one; LiteLLM has "
     "no database; prompts are not logged anywhere.",
     "Portkey runs with @hono/node-server 1.14.1: with a newer one each of its streams fails.",
-    "For a plain answer this server asks the upstream for a stream of 64 chunks and joins it; the "
-    "others ask for a plain answer.",
     "LiteLLM reads its price list from its package instead of the network when it starts.",
     "One process and one core for each target; upstream and load are on the same machine, without "
     "TLS and without a network between.",

@@ -195,7 +195,7 @@ class Settings(BaseModel):
         tuple[BackendSettings, ...], BeforeValidator(values.json_text), AfterValidator(_distinct)
     ] = ()
     upstream_connect_timeout: Seconds = 5.0
-    upstream_timeout: Seconds = 120.0
+    upstream_timeout: Seconds = 300.0
     catalog_refresh: Seconds = 30.0
     router: Annotated[
         str,

@@ -80,6 +80,8 @@ def _from_json(raw: bytes, wanted: Any) -> Any:
 
 def _parsed(raw: bytes, wanted: Any) -> Any:
     try:
+        if not raw.isascii():
+            raw.decode()  # the decoder does not look at texts that nobody asks for
         value = _decoder(wanted).decode(raw)
     except msgspec.ValidationError:
         raise

@@ -19,6 +19,7 @@ from runtime_core.http.metrics import MeteredRunner, Metrics
 from runtime_core.http.openapi import Document
 from runtime_core.http.pagination import provide_page
 from runtime_core.http.paths import install_paths
+from runtime_core.http.refusal import refuse_by_route
 from runtime_core.http.requests import ApiRequest
 from runtime_core.http.routes import kernel_routes
 from runtime_core.http.sse import Endless
@@ -99,6 +100,7 @@ def build(
         max_body=settings.max_body,
         cors_origins=settings.cors_origins,
         structured=settings.log_format == "json",
+        refuse=refuse_by_route(app),
     )
     install_paths(app)
     return app

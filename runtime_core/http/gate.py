@@ -17,14 +17,15 @@ from runtime_core.http.auth import given_keys
 from runtime_core.http.compression import compressed, is_compressible
 from runtime_core.http.context import HEAD, TENANT, request_id
 from runtime_core.http.cors import Cors
-from runtime_core.http.errors import envelope, error_headers
 from runtime_core.http.paths import routing_path
+from runtime_core.http.refusal import refuse_plainly
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
 
     from runtime_core.http.auth import Authenticator
     from runtime_core.http.metrics import Metrics
+    from runtime_core.http.refusal import Refuse
 
     Scope = MutableMapping[str, Any]
     Message = MutableMapping[str, Any]
@@ -49,6 +50,7 @@ class Gate:
     :param max_body: the largest body read, in bytes.
     :param cors_origins: the origins whose pages may read answers; ``*`` for all.
     :param structured: whether access log records carry their numbers as fields too.
+    :param refuse: answers a request that is not let in; by default with the common envelope.
     """
 
     def __init__(
@@ -60,12 +62,14 @@ class Gate:
         max_body: int,
         cors_origins: tuple[str, ...] = (),
         structured: bool = False,
+        refuse: Refuse | None = None,
     ) -> None:
         self.app = app
         self.authenticator = authenticator
         self.metrics = metrics
         self.max_body = max_body
         self.structured = structured
+        self.refuse = refuse or refuse_plainly
         self.cors = Cors(cors_origins) if cors_origins else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -125,12 +129,7 @@ class _Exchange:
         try:
             await self._check()
         except RuntimeCoreError as error:
-            headers = [
-                (name.lower().encode(), value.encode("latin-1"))
-                for name, value in error_headers(error).items()
-            ]
-            headers.append((b"content-type", b"application/json"))
-            await self._answer(error.status, headers, envelope(error))
+            await self._gate.refuse(error, self._scope, receive, self.send)
             return
         if b"transfer-encoding" in self._headers:
             receive = _limited(receive, self._gate.max_body)

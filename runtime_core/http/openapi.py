@@ -70,9 +70,6 @@ _BODY_ERRORS = {
     "415": "Neither JSON nor YAML",
 }
 
-#: Answered before it is known whose route it is, so always with the common envelope.
-_GATE_ERRORS = frozenset({"401", "413"})
-
 
 class ErrorBody(Struct):
     """What went wrong and what to do about it."""
@@ -178,7 +175,7 @@ def _complete(
         _describe_body(body, opt, schemas)
     for code, text in _failures(handler, with_body=body is not None).items():
         # the framework's own idea of an error is not what is answered here
-        kind = ErrorEnvelope if code in _GATE_ERRORS else opt.get("error", ErrorEnvelope)
+        kind = opt.get("error", ErrorEnvelope)
         responses[code] = {"description": text, "content": _json(kind, schemas)}
     for code, kind in opt.get("also", {}).items():
         text = (kind.__doc__ or "").partition("\n")[0].rstrip(".")

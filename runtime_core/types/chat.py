@@ -127,11 +127,13 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     """What a provider is asked for.
 
     ``tool_choice`` and ``response_format`` have OpenAI's shapes; ``extra`` holds further
-    provider-specific body fields and wins over everything else.
+    provider-specific body fields and wins over everything else.  Without ``stream`` nobody looks
+    at the answer before it is whole: a provider may ask for it in one piece, which costs less.
     """
 
     model: str
     messages: tuple[Message, ...]
+    stream: bool = True
     tools: tuple[Tool, ...] = ()
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None

@@ -91,12 +91,26 @@ class Endpoint:
     async def post(self, body: object, answer: type[T]) -> T:
         """Send *body* as JSON and return the whole answer, decoded as *answer*."""
         async with self.stream(body) as response:
-            return msgspec.json.decode(await self._read(response), type=answer)
+            return msgspec.json.decode(await self.read(response), type=answer)
 
     async def get(self, answer: type[T]) -> T:
         """Return the whole answer, decoded as *answer*."""
         async with self.stream(None, method="GET") as response:
-            return msgspec.json.decode(await self._read(response), type=answer)
+            return msgspec.json.decode(await self.read(response), type=answer)
+
+    async def read(self, response: httpx.Response) -> bytes:
+        """Return the whole body of a response that `stream` gave.
+
+        :raises UpstreamProtocolError: it is larger than 256 MiB.
+        """
+        pieces: list[bytes] = []
+        size = 0
+        async for piece in pieces_of(response):
+            pieces.append(piece)
+            size += len(piece)
+            if size > _MAX_BODY:
+                raise UpstreamProtocolError(f"{self.name} answered more than {_MAX_BODY} bytes.")
+        return b"".join(pieces)
 
     def _request(self, method: str, body: object) -> httpx.Request:
         if body is None:
@@ -108,16 +122,6 @@ class Endpoint:
         request = httpx.Request(method, self._url, headers=self._headers, stream=stream)
         request.headers["content-length"] = str(len(content))
         return request
-
-    async def _read(self, response: httpx.Response) -> bytes:
-        pieces: list[bytes] = []
-        size = 0
-        async for piece in pieces_of(response):
-            pieces.append(piece)
-            size += len(piece)
-            if size > _MAX_BODY:
-                raise UpstreamProtocolError(f"{self.name} answered more than {_MAX_BODY} bytes.")
-        return b"".join(pieces)
 
 
 def _prepared(

@@ -60,7 +60,21 @@ _CREDENTIALS = re.compile(
     r"\bsk-[\w-]{6,}|(?<=://)[^/\s@]+@|\b(?:bearer|basic)\s+[\w.~+/=-]{6,}|(?<=[?&]key=)[^&\s]+",
     re.IGNORECASE,
 )
-_SECRET_HEADERS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
+#: Headers that never hold a credential.  In any other one a provider may send its key, under a
+#: name only its service knows.
+_HARMLESS_HEADERS = frozenset(
+    (
+        "accept",
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "content-type",
+        "host",
+        "transfer-encoding",
+        "user-agent",
+    )
+)
+_SHORTEST_SECRET = 4
 
 
 @contextmanager
@@ -186,9 +200,9 @@ def _described(exc: BaseException) -> str:
 
 def _presentable(text: str, headers: Mapping[str, str]) -> str:
     """Return *text* without credentials, on one line, of bounded length."""
-    for header in _SECRET_HEADERS:
-        secret = headers.get(header, "").rpartition(" ")[2]
-        if secret:
+    for header, value in headers.items():
+        secret = value.rpartition(" ")[2]
+        if header.lower() not in _HARMLESS_HEADERS and len(secret) >= _SHORTEST_SECRET:
             text = text.replace(secret, "***")
     text = " ".join(_CREDENTIALS.sub("***", text).split())
     return text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 1]}…"

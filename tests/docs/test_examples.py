@@ -71,14 +71,16 @@ class Reader:
     def console(self, block) -> None:
         assert block.body.startswith("$ "), f"{block.where}: a console block begins with '$ '"
         for command, expected in commands(block.body):
-            output = self.run(["bash", "-c", self.addressed(command)])
+            code, output = self.run(["bash", "-c", self.addressed(command)])
+            if code and not output:
+                output = f"(exit code {code}, nothing printed)"
             assert self.looks_like(output, expected), (
                 f"{block.where}: $ {command}\nprints\n{output}\nand not\n{expected}"
             )
 
     def python(self, block) -> None:
-        output = self.run(["python", "-W", "error", "-c", self.addressed(block.body)])
-        assert "Traceback" not in output, f"{block.where}:\n{output}"
+        code, output = self.run(["python", "-W", "error", "-c", self.addressed(block.body)])
+        assert code == 0, f"{block.where}:\n{output}"
 
     def chain(self, block) -> None:
         chain = chain_in(block)
@@ -101,7 +103,7 @@ class Reader:
     def addressed(self, text: str) -> str:
         return text.replace("127.0.0.1:8081", self.demo.address)
 
-    def run(self, command: list[str]) -> str:
+    def run(self, command: list[str]) -> tuple[int, str]:
         done = subprocess.run(
             command,
             cwd=self.folder,
@@ -113,9 +115,7 @@ class Reader:
             timeout=TIMEOUT_S,
             check=False,
         )
-        if done.returncode and not done.stdout:
-            return f"(exit code {done.returncode}, nothing printed)"
-        return done.stdout.replace(self.demo.address, "127.0.0.1:8081")
+        return done.returncode, done.stdout.replace(self.demo.address, "127.0.0.1:8081")
 
 
 @pytest.fixture

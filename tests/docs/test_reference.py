@@ -26,9 +26,11 @@ from runtime_core.engine.templates.expressions import GO_FUNCTIONS
 from runtime_core.engine.templates.filters import FILTERS, TESTS
 from runtime_core.engine.templates.methods import _METHODS
 from runtime_core.engine.transitions import OPERATORS
+from runtime_core.http import Metrics
+from runtime_core.http.build import _ROOMS, _dependencies
 from runtime_core.settings import _ALIASES as VARIABLES
 from runtime_core.settings import BackendSettings, Settings
-from runtime_core.types import chains
+from runtime_core.types import PluginContext, chains
 
 CHAINS, HTTP, CONFIGURATION = "docs/chains.md", "docs/http-api.md", "docs/configuration.md"
 OPERATIONS, PLUGINS = "docs/operations.md", "docs/plugins.md"
@@ -92,6 +94,15 @@ def test_drivers_are_documented(table, root):
     assert documented == real
 
 
+def test_what_routes_are_given_is_documented(section):
+    (hook,) = (one for one in hook_signatures() if one.startswith("register_routes"))
+    text = section(PLUGINS, f"`{hook}`").split("NamedDependency[...]`:")[1].split(". ")[0]
+    # what the kernel's own documents are made of is not for plugins
+    internal = {"health_checks", "server_version"}
+    given = set(_dependencies(dict.fromkeys(_ROOMS), Metrics(version="0"), {}))
+    assert set(quoted(text)) == given - internal
+
+
 def test_the_test_kit_is_documented(first_column):
     assert set(first_column(PLUGINS, "The test kit")) == set(testing.__all__)
 
@@ -150,6 +161,16 @@ def test_fields_of_backends_are_documented(first_column):
     assert set(BackendSettings.model_fields) <= documented
 
 
+def test_providers_are_documented(first_column, root):
+    for path in root.glob("plugins/*/*/pyproject.toml"):
+        project = tomllib.loads(path.read_text())["project"]
+        for name in project.get("entry-points", {}).get("runtime_core.plugins", {}):
+            (point,) = entry_points(group="runtime_core.plugins", name=name)
+            if hasattr(plugin := point.load(), "register_providers"):
+                providers = plugin.register_providers(PluginContext(name))
+                assert set(providers) <= set(first_column(CONFIGURATION, "Backends")), name
+
+
 def test_settings_of_plugins_are_documented(root):
     for point in entry_points(group="runtime_core.plugins"):
         plugin = point.load()
@@ -179,6 +200,14 @@ def test_routes_are_documented(demo, root):
     documented = headings((root / HTTP).read_text(), r"[A-Z]+ /.*")
     assert len(documented) == len(set(documented))
     assert set(documented) == described | UNDESCRIBED
+
+
+def test_routes_that_pages_mention_are_documented(root):
+    documented = set(headings((root / HTTP).read_text(), r"[A-Z]+ /.*"))
+    pages = [*root.glob("*.md"), *root.glob("docs/*.md"), *root.glob("plugins/*/*/README.md")]
+    for page in pages:
+        mentioned = re.findall(r"`((?:GET|POST|PUT|DELETE) /[^`?]*)", page.read_text())
+        assert set(mentioned) <= documented, page
 
 
 def test_undescribed_routes_exist(demo):

@@ -58,7 +58,7 @@ class AcmeWire:
         return line({"problem": message})
 
 
-class TestAcme(ProviderSuite):
+class TestAcme(ProviderSuite, without=("tools", "embeddings")):
     @pytest.fixture
     def provider_factory(self):
         return acme_models.AcmeProvider

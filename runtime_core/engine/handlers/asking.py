@@ -111,11 +111,14 @@ def wanted(
     return Wanted(role, tuple(models), tuple(providers), context_tokens, whole)
 
 
-def prompt_request(config: ExecuteConfig, messages: tuple[Message, ...]) -> ChatRequest:
+def prompt_request(
+    config: ExecuteConfig, messages: tuple[Message, ...], *, stream: bool
+) -> ChatRequest:
     """Build the request of a prompt, every sampling field included."""
     return ChatRequest(
         model=config.model,
         messages=messages,
+        stream=stream,
         response_format=config.response_format,
         temperature=config.temperature,
         top_p=config.top_p,

@@ -101,6 +101,8 @@ async def _prepare(call: TaskCall) -> _Turn:
     names = ToolNames(tool.name for tool in tools)
     request = _request(base, config, history, tools, names)
     whole = not call.request.live
+    if whole:
+        request = msgspec.structs.replace(request, stream=False)
     wants = wanted("chat", config, context_tokens=tokens, whole=whole)
     if not wants.models and request.model:
         wants = msgspec.structs.replace(wants, models=(request.model,))
@@ -164,7 +166,7 @@ def _request(
     names: ToolNames,
 ) -> ChatRequest:
     """Merge: the chain's non-empty fields win over the client's."""
-    chain = prompt_request(config, ())
+    chain = prompt_request(config, (), stream=True)
     merged: dict[str, Any] = {
         name: value
         for name in (*_OVERRIDES, "model")

@@ -65,7 +65,7 @@ class PromptHandler:
     async def run(self, call: TaskCall) -> AsyncIterator[Delta | ModelRouted | Outcome]:
         """Ask, then read."""
         config = self._config(call.task)
-        request = prompt_request(config, _messages(call))
+        request = prompt_request(config, _messages(call), stream=call.request.live)
         answer = Answer()
         wants = wanted("task", config, whole=not call.request.live)
         async with closing(ask(call, wants, request, answer)) as events:

@@ -15,7 +15,7 @@ from runtime_core.types import BackendConfig, ChatChunk, ChatRequest, Message
 from runtime_core.upstream import create_client
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
     from runtime_core.protocols import ProviderFactory
     from runtime_core.testing.wire import ChatWire
@@ -157,6 +157,11 @@ def overridden_tests(suite: type, base: type) -> list[str]:
         and getattr(suite, name, None) is not test
         and not _excused(getattr(suite, name, None))
     ]
+
+
+def tests_of(suites: Iterable[type]) -> set[str]:
+    """Return the names of the tests in *suites*."""
+    return {name for suite in suites for name in vars(suite) if name.startswith("test_")}
 
 
 def _excused(test: object) -> bool:

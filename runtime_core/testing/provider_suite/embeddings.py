@@ -26,8 +26,9 @@ class EmbeddingTests:
     @pytest.fixture
     def embedder(self, provider: ChatProvider, upstream: Upstream) -> EmbeddingProvider:
         """Return the provider, when it embeds; its wire must then do so too."""
-        if not isinstance(provider, EmbeddingProvider):
-            pytest.skip("the provider has no embeddings")
+        assert isinstance(provider, EmbeddingProvider), (
+            'it does not embed: say so, class Test…(ProviderSuite, without=("embeddings",))'
+        )
         assert isinstance(upstream.wire, EmbeddingWire), "the provider embeds, its wire does not"
         return provider
 

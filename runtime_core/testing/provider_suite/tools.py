@@ -44,8 +44,9 @@ class ToolTests:
     @pytest.fixture
     def with_tools(self, upstream: Upstream, question: ChatRequest) -> ChatRequest:
         """Return a request that offers tools."""
-        if "tools" not in upstream.wire.options:
-            pytest.skip("the service's protocol has no tools")
+        assert "tools" in upstream.wire.options, (
+            'its protocol has no tools: say so, class Test…(ProviderSuite, without=("tools",))'
+        )
         return msgspec.structs.replace(question, tools=_TOOLS)
 
     async def test_tools_are_offered(

@@ -663,3 +663,7 @@ class TestExcused(globals()["TestTiny"]):  # type: ignore[misc]
     @pytest.mark.xfail(reason="the service has no refusals", run=False)
     async def test_refusals(self) -> None:
         pass
+
+
+class TestLying(globals()["TestTiny"], without=("tools",)):  # type: ignore[misc]
+    """Says that the service has no tools, which it has."""

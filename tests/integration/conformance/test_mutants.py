@@ -34,7 +34,8 @@ def results(
     report = tmp_path_factory.mktemp("conformance") / "report.xml"
     chosen = [f"Test{name}::{test}" for name, tests in mutants.items() for test in tests]
     weakened = [f"{suite}::test_suite_is_not_weakened" for suite in ("TestWeakened", "TestExcused")]
-    nodes = [f"{MODULE}::{node}" for node in ("TestTiny", *chosen, *weakened)]
+    lying = "TestLying::test_what_it_is_without_it_does_not_have"
+    nodes = [f"{MODULE}::{node}" for node in ("TestTiny", *chosen, *weakened, lying)]
     options = ["-q", "--tb=short", "-p", "no:cacheprovider", "-p", "no:xdist"]
     subprocess.run(
         [sys.executable, "-m", "pytest", *options, f"--junitxml={report}", *nodes],
@@ -73,3 +74,7 @@ def test_every_wrong_provider_is_caught(
 def test_weakening_the_suite_needs_a_reason(results: Results) -> None:
     assert results["TestWeakened", "test_suite_is_not_weakened"] == ["failure"]
     assert results["TestExcused", "test_suite_is_not_weakened"] == ["passed"]
+
+
+def test_leaving_out_what_is_there_is_caught(results: Results) -> None:
+    assert results["TestLying", "test_what_it_is_without_it_does_not_have"] == ["failure"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import struct
 from contextlib import asynccontextmanager, suppress
@@ -149,14 +150,29 @@ class Server(NamedTuple):
     port: int
     upstream: Upstream
     forgive: Callable[[], None]
+    described: dict[str, Any]
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     def client(self, **options: Any) -> httpx.AsyncClient:
-        """Make a client that gives up long after the server should have."""
-        return httpx.AsyncClient(base_url=self.url, timeout=15, verify=False, **options)
+        """Make a client that gives up long after the server should have.
+
+        No answer it gets may have a status that the API's description does not have.
+        """
+        hooks = {"response": [self._check_described]}
+        return httpx.AsyncClient(
+            base_url=self.url, timeout=15, verify=False, event_hooks=hooks, **options
+        )
+
+    async def _check_described(self, response: httpx.Response) -> None:
+        method, path = response.request.method.lower(), response.request.url.path
+        for template, operations in self.described.items():
+            if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path) and method in operations:
+                assert str(response.status_code) in operations[method]["responses"], path
+                return
+        assert response.status_code in (404, 405), path
 
     async def quiet(self, within: float = 2.0) -> None:
         """Wait until no request and no task of one is left, nor any call of the upstream."""
@@ -235,7 +251,9 @@ async def _running(folder: Path, patience: float) -> AsyncIterator[Server]:
         )
         kernel = compose(settings)
         async with _serving(serving(kernel)) as port:
-            server = Server(port, upstream, kernel.models.forgive)
+            async with httpx.AsyncClient() as client:
+                found = await client.get(f"http://127.0.0.1:{port}/openapi.json")
+            server = Server(port, upstream, kernel.models.forgive, found.json()["paths"])
             async with server.client() as client:
                 for handler, name in (("chat_completion", "ask"), ("prompt_to_string", "say")):
                     stored = await client.post("/taskchains", json=chain_of(handler, name))

@@ -136,6 +136,7 @@ def test_a_key_is_needed(client_of: Callable[..., openai.OpenAI], path: str) -> 
             call()
         assert (caught.value.status_code, caught.value.code) == (401, "unauthorized")
         assert caught.value.type == "authentication_error"
+        assert caught.value.body.keys() == {"message", "type", "param", "code"}
 
 
 @pytest.mark.parametrize(

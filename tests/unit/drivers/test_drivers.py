@@ -25,9 +25,11 @@ def driver(tmp_path, monkeypatch):
         (info / "entry_points.txt").write_text(f"[runtime_core.drivers.bus]\n{entry}\n")
         monkeypatch.syspath_prepend(str(folder))
 
+    loaded = set(sys.modules)
     yield install
-    for name in [name for name in sys.modules if name.startswith("acme_")]:
-        del sys.modules[name]
+    for name in sys.modules.keys() - loaded:
+        if name.startswith("acme_"):
+            del sys.modules[name]
 
 
 def test_a_driver_is_found_by_its_name():

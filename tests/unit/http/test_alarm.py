@@ -16,8 +16,8 @@ async def test_it_rings_once_when_nobody_moves_it() -> None:
 
     alarm = Alarm(0.005, ring)
     loop = asyncio.get_running_loop()
-    alarm.set()
     started = loop.time()
+    alarm.set()
     await asyncio.wait_for(rung.wait(), 5)
     assert loop.time() - started >= 0.003
     rung.clear()

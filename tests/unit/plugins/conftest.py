@@ -30,9 +30,11 @@ def install(monkeypatch):
             assert path.is_dir(), path
             monkeypatch.syspath_prepend(str(path))
 
+    loaded = set(sys.modules)
     yield put
-    for name in [name for name in sys.modules if name.startswith("acme_")]:
-        del sys.modules[name]
+    for name in sys.modules.keys() - loaded:
+        if name.startswith("acme_"):
+            del sys.modules[name]
     for thread in threading.enumerate():
         if thread.name.startswith("plugin "):
             thread.join(5)

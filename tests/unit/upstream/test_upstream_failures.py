@@ -22,7 +22,7 @@ def answer(status: int, body: Any = b"", headers: dict[str, str] | None = None) 
     request = httpx.Request(
         "POST",
         "https://user:pw@api.test/v1/chat?key=abc",
-        headers={"authorization": f"Bearer {KEY}", "x-goog-api-key": "googlesecret"},
+        headers={"authorization": f"Bearer {KEY}", "x-acme-key": "googlesecret"},
     )
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     return httpx.Response(status, content=content, headers=headers, request=request)

@@ -118,7 +118,7 @@ class AnswerReader:
         self._name = name
         self._request = request
         self._signatures = signatures
-        self._ids: list[str] = []
+        self._ids: set[str] = set()
         self._finish: FinishReason | None = None
         self._usage: _Usage | None = None
 
@@ -192,7 +192,7 @@ class AnswerReader:
         # most models give no ids
         given = call.id if call.id and call.id not in self._ids else f"call_{uuid4().hex}"
         index = len(self._ids)
-        self._ids.append(given)
+        self._ids.add(given)
         if signature:
             self._signatures.keep(given, signature)
         return ToolCallDelta(index, given, call.name, self._arguments(call))

@@ -128,7 +128,7 @@ async def test_a_blocked_prompt(hear):
 
 async def test_feedback_without_a_block(hear):
     feedback = {"safetyRatings": [], "blockReason": "BLOCK_REASON_UNSPECIFIED"}
-    chunks = await hear(event({"text": "a"}, finish="STOP", promptFeedback=feedback))
+    chunks = await hear(event({"text": "a"}, finish="STOP"), {"promptFeedback": feedback})
     assert chunks[-1].finish_reason == "stop"
 
 

@@ -75,7 +75,7 @@ async def test_when_to_come_back(refused):
     assert error.retry_after == 47.5
 
 
-@pytest.mark.parametrize("delay", ["soon", "-1s", "1e9s", "s", 7, None])
+@pytest.mark.parametrize("delay", ["soon", "-1s", "1e9s", "5s or so", "s", 7, None])
 async def test_delays_that_make_no_sense(refused, delay):
     error = await refused(429, "Too much", {"retryDelay": delay})
     assert error.retry_after is None
@@ -91,6 +91,10 @@ async def test_a_prompt_that_is_too_long(refused):
 async def test_an_overloaded_model_may_be_tried_again(refused):
     error = await refused(503, "The model is overloaded. Please try again later.")
     assert type(error) is errors.UpstreamUnavailable
+
+
+async def test_the_status_counts_where_it_is_about_something_else(refused):
+    assert type(await refused(503, "Overloaded.", BAD_KEY)) is errors.UpstreamUnavailable
 
 
 async def test_the_key_stays_secret(refused):

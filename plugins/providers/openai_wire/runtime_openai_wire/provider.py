@@ -13,7 +13,7 @@ from msgspec import Struct, field
 
 from runtime_core.errors import UpstreamProtocolError
 from runtime_core.types import Embeddings, ModelInfo
-from runtime_core.upstream import MAX_EVENT_BYTES, Endpoint, ndjson, sse_data
+from runtime_core.upstream import Endpoint, sse_data
 from runtime_openai_wire.answers import WireModel, decode_embeddings, decode_models
 from runtime_openai_wire.request import MaxTokensField, encode_chat, encode_embeddings
 from runtime_openai_wire.stream import DONE, ChatDecoder
@@ -129,8 +129,8 @@ class OpenAIWireProvider:
                 raise UpstreamProtocolError(
                     f"{self._name} answered with a web page; check the backend's base URL"
                 )
-            if media_type == "application/json":  # it does not stream, or reports an error
-                if (chunk := decoder.feed(await _whole(response))) is not None:
+            if media_type == "application/json":  # asked for, or all it can, or an error
+                if (chunk := decoder.feed(await self._chat.read(response))) is not None:
                     yield chunk
             else:
                 async with aclosing(sse_data(response)) as events:
@@ -174,14 +174,3 @@ async def _read_to_end(events: AsyncGenerator[bytes, None]) -> None:
         async with asyncio.timeout(_END_SECONDS):
             async for _ in events:
                 pass
-
-
-async def _whole(response: httpx.Response) -> bytes:
-    lines: list[bytes] = []
-    size = 0
-    async for line in ndjson(response):  # line ends mean nothing in a JSON document
-        lines.append(line)
-        size += len(line)
-        if size > MAX_EVENT_BYTES:
-            raise UpstreamProtocolError(f"The service answered more than {MAX_EVENT_BYTES} bytes.")
-    return b"\n".join(lines)

@@ -35,7 +35,7 @@ def encode_chat(
     max_tokens_field: MaxTokensField = "max_tokens",
     include_usage: bool = True,
 ) -> bytes:
-    """Return the JSON body of a streamed chat completion; only fields that are set are sent.
+    """Return the JSON body of a chat completion; only fields that are set are sent.
 
     ``request.extra`` is merged last and wins.  Choices about tools are left out when there are no
     tools, because servers refuse them.
@@ -43,9 +43,9 @@ def encode_chat(
     body: dict[str, Any] = {
         "model": request.model,
         "messages": [_message(message) for message in request.messages],
-        "stream": True,
+        "stream": request.stream,
     }
-    if include_usage:
+    if include_usage and request.stream:
         body["stream_options"] = {"include_usage": True}
     for name in _SAME:
         if (value := getattr(request, name)) is not None:
