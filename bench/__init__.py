@@ -1,1 +1,1 @@
-"""Benchmarks of this project; run one with ``python -m bench gateway|start|engine|faults|fleet``."""
+"""Benchmarks of this project; ``python -m bench gateway|start|engine|faults|fleet`` runs one."""
