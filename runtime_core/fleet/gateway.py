@@ -73,7 +73,7 @@ class FleetGateway:
         self, wanted: Wanted, request: ChatRequest
     ) -> AsyncGenerator[Routed | ChatChunk, None]:
         """Ask the best backend: first its `Routed`, then its chunks."""
-        search = await self._search(wanted)
+        search = await self._search(wanted, whole=wanted.whole)
         for attempt in search:
             with attempt, attempt.watch as watch:
                 provider = cast("ChatProvider", attempt.candidate.backend.provider)
@@ -96,7 +96,7 @@ class FleetGateway:
 
     async def embed(self, wanted: Wanted, texts: Sequence[str]) -> tuple[Routed, Embeddings]:
         """Embed *texts* on the best backend."""
-        search = await self._search(wanted)
+        search = await self._search(wanted, whole=True)
         for attempt in search:
             with attempt, attempt.watch:
                 provider = cast("EmbeddingProvider", attempt.candidate.backend.provider)
@@ -147,11 +147,11 @@ class FleetGateway:
         choice = await self._choice(wanted)
         return list(self._ordered(_fitting(choice, wanted.context_tokens)))
 
-    async def _search(self, wanted: Wanted) -> Search:
+    async def _search(self, wanted: Wanted, *, whole: bool) -> Search:
         started = time.monotonic()
         choice = await self._choice(wanted)
         tiers = _fitting(choice, wanted.context_tokens)
-        return Search(self._ordered(tiers), self._budget, self._turn, started)
+        return Search(self._ordered(tiers), self._budget, self._turn, started, whole=whole)
 
     async def _choice(self, wanted: Wanted) -> Choice:
         choice = self._selection.choice(wanted)

@@ -61,6 +61,7 @@ class Search:
 
     :param order: the candidates, best first; taken only as far as they fail.
     :param turn: returns a larger number with every call.
+    :param whole: whether the answer is of no use before its end, and may come in one piece.
     """
 
     def __init__(
@@ -69,12 +70,16 @@ class Search:
         budget: Budget,
         turn: Callable[[], int],
         started: float,
+        *,
+        whole: bool,
     ) -> None:
         self.budget = budget
         self.turn = turn
         self.started = started
+        #: Seconds for the search; an answer that comes in one piece begins when it ends.
+        self.seconds = budget.seconds + (budget.silence if whole else 0.0)
         #: When the search is given up; later by the time for which backends did answer.
-        self.deadline = started + budget.seconds
+        self.deadline = started + self.seconds
         self.failed: list[FailedAttempt] = []
         self.skipped: list[Candidate] = []
         self.number = 0
@@ -114,7 +119,7 @@ class Search:
         chosen = next((e for e in reversed(self._errors) if e.retryable), self._errors[-1])
         if time.monotonic() >= self.deadline:
             timed_out = TimedOut(
-                f"no backend began to answer within {self.budget.seconds:g} s; tried: "
+                f"no backend began to answer within {self.seconds:g} s; tried: "
                 f"{self._told()}"
             )
             timed_out.__cause__ = chosen
