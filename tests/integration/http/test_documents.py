@@ -139,7 +139,8 @@ def document() -> Iterator[dict[str, Any]]:
         yield response.json()
 
 
-STORED = ("/chat", "/taskchains", "/backend", "/model", "/group", "/providers")
+ASKING = {("/chat", "post"), ("/backends/{backend_id}/models/{model}", "delete")}
+STORED = ("/chat", "/taskchains", "/backend", "/model", "/group", "/providers", "/queue")
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -205,6 +206,11 @@ def test_every_route_is_described(document: dict[str, Any]) -> None:
         ("/providers/{provider_type}/config", "get"),
         ("/providers/{provider_type}/config", "delete"),
         ("/route/explain", "post"),
+        ("/queue", "get"),
+        ("/queue/{model}", "delete"),
+        ("/queue/cancel", "delete"),
+        ("/queue/inProgress", "get"),
+        ("/backends/{backend_id}/models/{model}", "delete"),
         ("/plugin/{name}/orders", "post"),
     }
 
@@ -227,7 +233,7 @@ def test_operations_say_what_they_take_and_answer(document: dict[str, Any]) -> N
             assert {"413", "415"} <= set(operation["responses"]), where
             if not path.startswith("/plugin"):
                 assert "example" in operation["requestBody"]["content"]["application/json"], where
-        asks = path in ("/execute", "/tasks", "/embed") or (path, method) == ("/chat", "post")
+        asks = path in ("/execute", "/tasks", "/embed") or (path, method) in ASKING
         assert ("502" in operation["responses"]) == asks, where
         stores = path.startswith(STORED) and path != "/taskchains/validate"
         assert ("503" in operation["responses"]) == (asks or stores or path == "/readyz"), where
