@@ -119,8 +119,7 @@ class Search:
         chosen = next((e for e in reversed(self._errors) if e.retryable), self._errors[-1])
         if time.monotonic() >= self.deadline:
             timed_out = TimedOut(
-                f"no backend began to answer within {self.seconds:g} s; tried: "
-                f"{self._told()}"
+                f"no backend began to answer within {self.seconds:g} s; tried: {self._told()}"
             )
             timed_out.__cause__ = chosen
             return timed_out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -26,16 +27,19 @@ if TYPE_CHECKING:
 __all__ = ("Dialect", "OpenAIWireProvider", "describe_model")
 
 
+#: What the names of embedding models have in them: servers seldom tell what a model is for.
+_EMBEDDERS = re.compile(r"embed|(?:^|[/_-])(?:bge|e5|gte|minilm)(?:$|[/_-])", re.IGNORECASE)
+
 #: How long the end of a body may take after the answer's.
 _END_SECONDS = 0.05
 
 
 def describe_model(model: WireModel) -> ModelInfo:
-    """Return what is known of a listed model: ``embed`` in its name makes it an embedder.
+    """Return what is known of a listed model: its name, or its type, tells an embedder.
 
     The type and the context length are what the server tells; most tell neither.
     """
-    embeds = "embed" in model.id.lower() or "embed" in (model.type or "").lower()
+    embeds = bool(_EMBEDDERS.search(model.id)) or "embed" in (model.type or "").lower()
     length = (
         model.context_length
         or model.context_window

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
     from runtime_core.types import BackendConfig, ChatChunk, ChatRequest, ModelInfo
 
 __all__ = ("VLLMOptions", "VLLMProvider")
-
-#: Families of embedding models whose names do not say so, as whole words of a name.
-_EMBEDDERS = re.compile(r"(?:^|[/_-])(?:bge|e5|gte|minilm)(?:$|[/_-])", re.IGNORECASE)
 
 #: Fields of a chat that are the conversation itself, not how to sample its next message.
 _NO_SAMPLING = frozenset(
@@ -87,13 +83,8 @@ def _dialect(options: VLLMOptions) -> Dialect:
     extra: dict[str, Any] = {}
     if options.embed_dimensions is not None:
         extra["dimensions"] = options.embed_dimensions
-    describe = _describe_as(options.task == "embed") if options.task != "auto" else _describe
+    describe = _describe_as(options.task == "embed") if options.task != "auto" else describe_model
     return Dialect(headers=options.headers, embeddings_extra=extra, describe=describe)
-
-
-def _describe(model: WireModel) -> ModelInfo:
-    described = describe_model(model)
-    return _with_use(described, embeds=True) if _EMBEDDERS.search(model.id) else described
 
 
 def _describe_as(embeds: bool) -> Callable[[WireModel], ModelInfo]:

@@ -7,7 +7,7 @@ from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from runtime_core.errors import ModelNotFound, RuntimeCoreError
+from runtime_core.errors import RuntimeCoreError
 from runtime_core.http import (
     ClientDisconnected,
     EventStream,
@@ -35,7 +35,13 @@ from runtime_core.types.interchange import (
 )
 from runtime_shim_openai.answers import CompletionStream, begins, completion_of
 from runtime_shim_openai.described import EXAMPLE, Completion, OpenAIError
-from runtime_shim_openai.targets import CHAIN_PREFIX, chain_for, find_target, question_of
+from runtime_shim_openai.targets import (
+    CHAIN_PREFIX,
+    chain_for,
+    find_target,
+    question_of,
+    require_embedder,
+)
 from runtime_shim_openai.wire import (
     EmbeddingList,
     EmbeddingRequest,
@@ -188,8 +194,8 @@ async def embed(
     """Turn texts into vectors."""
     texts = texts_of(data)
     wanted = Wanted("embed", (data.model,) if data.model else ())
-    if data.model and await models.find(data.model) is None:
-        raise ModelNotFound(f"no backend has the model {data.model!r} now", param="model")
+    if data.model:
+        await require_embedder(data.model, models)
     routed, found = await until_disconnected(request, models.embed(wanted, texts))
     packed = data.encoding_format == "base64"
     return answer(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from runtime_core.protocols import ChainStore, ModelGateway
     from runtime_core.types import ChatRequest, ModelInfo
 
-__all__ = ("CHAIN_PREFIX", "DIRECT", "chain_for", "find_target", "question_of")
+__all__ = ("CHAIN_PREFIX", "DIRECT", "chain_for", "find_target", "question_of", "require_embedder")
 
 CHAIN_PREFIX = "chain:"
 
@@ -74,6 +74,23 @@ async def find_target(
             param="model",
         )
     return found
+
+
+async def require_embedder(model: str, models: ModelGateway) -> None:
+    """Check that *model* can be asked for embeddings.
+
+    :raises ModelNotFound: no backend has it.
+    :raises InvalidRequest: as far as is known, it only chats.
+    """
+    found = await models.find(model)
+    if found is None:
+        raise ModelNotFound(f"no backend has the model {model!r} now", param="model")
+    if not found.can_embed:
+        raise InvalidRequest(
+            f"the model {model!r} is not known to make embeddings; if it does, declare it: "
+            "EMBED_MODEL in the settings, or POST /models with canEmbed",
+            param="model",
+        )
 
 
 async def question_of(request: ChatRequest, chain: Chain, models: ModelGateway) -> ChatRequest:
