@@ -81,6 +81,12 @@ Seconds = Annotated[
     Field(gt=0, le=86_400, allow_inf_nan=False),
     Allowed("a number of seconds above 0, at most 86400"),
 ]
+CountOrOff = Annotated[
+    int,
+    BeforeValidator(values.no_boolean),
+    Field(ge=0, le=1_000_000),
+    Allowed("a whole number from 0 to 1000000 (0: off)"),
+]
 Count = Annotated[
     int,
     BeforeValidator(values.no_boolean),
@@ -205,7 +211,7 @@ class Settings(BaseModel):
     ] = "preference"
     route_attempts: Count = 5
     route_timeout: Seconds = 60.0
-    breaker_failures: Count = 5
+    breaker_failures: CountOrOff = 5
     breaker_cooldown: Seconds = 1.0
     download_parallelism: Count = 4
     download_parallelism_per_backend: Count = 1

@@ -20,7 +20,7 @@ _LONGEST_PATIENCE = 3600.0
 class BreakerLimits:
     """When a breaker opens, and for how long.
 
-    :param failures: failures in a row that open it.
+    :param failures: failures in a row that open it; 0 keeps it closed whatever happens.
     :param cool_down: seconds it stays open the first time; each failed probe doubles them.
     :param longest: seconds it stays open at most, unless the backend itself asks for more.
     """
@@ -103,6 +103,8 @@ class Breaker:
         self._failures = self._openings = 0
 
     def _failed(self, permit: Permit, error: RuntimeCoreError) -> None:
+        if not self._limits.failures:
+            return
         probing = permit is self._probe
         if probing:
             self._probe = None

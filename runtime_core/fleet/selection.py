@@ -177,10 +177,14 @@ class Selection:
             and (model := next((m for m in backend.models if has(wish.role, m)), None))
         ]
         serious = [one for one in answering if one[1].config.priority < LAST_RESORT]
-        if not serious and all(backend.config.implicit for backend in self._catalog.backends):
+        if not serious and not self._asked_for(wish.role):
             serious = answering
         for rank, backend, model in serious:
             yield rank, self._candidate(backend, model)
+
+    def _asked_for(self, role: ModelRole) -> bool:
+        """Whether an operator has named a backend for *role*, in whatever state it is."""
+        return any(b.serves(role) and not b.config.implicit for b in self._catalog.backends)
 
     def _can(self, backend: Backend, role: ModelRole) -> bool:
         return backend.serves(role) and self.speaks(backend, role)

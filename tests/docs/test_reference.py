@@ -27,7 +27,7 @@ from runtime_core.engine.templates.filters import FILTERS, TESTS
 from runtime_core.engine.templates.methods import _METHODS
 from runtime_core.engine.transitions import OPERATORS
 from runtime_core.http import Metrics
-from runtime_core.http.build import _ROOMS, _dependencies
+from runtime_core.http.build import ROOMS, _dependencies
 from runtime_core.settings import _ALIASES as VARIABLES
 from runtime_core.settings import BackendSettings, Settings
 from runtime_core.types import PluginContext, chains
@@ -99,7 +99,7 @@ def test_what_routes_are_given_is_documented(section):
     text = section(PLUGINS, f"`{hook}`").split("NamedDependency[...]`:")[1].split(". ")[0]
     # what the kernel's own documents are made of is not for plugins
     internal = {"health_checks", "server_version"}
-    given = set(_dependencies(dict.fromkeys(_ROOMS), Metrics(version="0"), {}))
+    given = set(_dependencies(dict.fromkeys(ROOMS), Metrics(version="0"), {}))
     assert set(quoted(text)) == given - internal
 
 

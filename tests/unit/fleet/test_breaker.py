@@ -137,3 +137,11 @@ def test_how_a_call_ended_counts_once(breaker):
     for _ in range(5):
         permit.failed(DOWN)
     assert breaker.state == "closed"
+
+
+def test_it_can_be_switched_off(clock):
+    breaker = Breaker(BreakerLimits(failures=0), clock=clock)
+    for error in (*[DOWN] * 9, UpstreamRateLimited("later", retry_after=60)):
+        permit = breaker.acquire()
+        permit.failed(error)
+    assert breaker.state == "closed"
