@@ -1,9 +1,8 @@
 """The HTTP server: one module a resource.
 
 What is exported here is public: plugin routes stream, fail and answer with it.  Handlers get the
-kernel's rooms by parameter name, annotated ``NamedDependency[...]``: ``settings``, ``runner``,
-``chains``, ``sessions``, ``models``, ``toolbox``, ``plugins``, ``metrics``, ``tenant_id`` and
-``page``.  A parameter ``data`` is the body, JSON or YAML, decoded into its annotated type.
+kernel's rooms by parameter name, annotated ``NamedDependency[...]``: those of `build.ROOMS`,
+``metrics``, ``tenant_id`` and ``page``.  A parameter ``data`` is the body, JSON or YAML, decoded into its annotated type.
 """
 
 from runtime_core.http.answers import answer
