@@ -24,7 +24,15 @@ CONFIG = Path(__file__).with_name("schemathesis.toml")
 
 def test_every_answer_is_as_described(start_server: Callable[..., str], tmp_path: Path) -> None:
     """Every route of the kernel and of all plugins; the models are echoes."""
-    url = start_server(TOKEN=KEY, RUNTIME_DISABLE_PLUGINS="ollama", RUNTIME_LOG_LEVEL="warning")
+    url = start_server(
+        TOKEN=KEY,
+        RUNTIME_DISABLE_PLUGINS="ollama",
+        RUNTIME_LOG_LEVEL="warning",
+        # the backends that the run registers must not make the stand-in give way
+        CHAT_MODEL="echo",
+        TASK_MODEL="echo",
+        EMBED_MODEL="echo-embed",
+    )
     headers = {"X-API-Key": KEY}
     paths = httpx.get(f"{url}/openapi.json", headers=headers).json()["paths"]
     operations = sum(len(operation) for operation in paths.values())
