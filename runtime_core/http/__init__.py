@@ -2,7 +2,8 @@
 
 What is exported here is public: plugin routes stream, fail and answer with it.  Handlers get the
 kernel's rooms by parameter name, annotated ``NamedDependency[...]``: those of `build.ROOMS`,
-``metrics``, ``tenant_id`` and ``page``.  A parameter ``data`` is the body, JSON or YAML, decoded into its annotated type.
+``metrics``, ``tenant_id`` and ``page``.  A parameter ``data`` is the body, JSON or YAML, decoded
+into its annotated type.
 """
 
 from runtime_core.http.answers import answer
