@@ -23,7 +23,7 @@ def backend() -> None:
 @backend.command()
 @click.argument("name")
 @click.argument("base_url", metavar="URL")
-@click.option("--type", "kind", required=True, help="The provider: ollama, openai, ...")
+@click.option("--type", "kind", required=True, help="The provider that speaks its protocol.")
 @click.option(
     "--group",
     "groups",

@@ -8,7 +8,7 @@ from litestar.params import JSONBody
 
 from runtime_core.errors import Unprocessable
 from runtime_core.http.answers import answer
-from runtime_core.http.wire.fleet import ExplainBody, ExplanationWire, explanation_wire
+from runtime_core.http.wire.route import ExplainBody, ExplanationWire, explanation_wire
 from runtime_core.protocols import ModelGateway
 from runtime_core.types import ModelRole, Wanted
 

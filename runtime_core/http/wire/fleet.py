@@ -14,10 +14,7 @@ from runtime_core.types import (
     DeclaredModel,
     Group,
     ModelInfo,
-    ModelRole,
     ProviderConfig,
-    RouteCandidate,
-    RouteExplanation,
     StoredBackend,
 )
 
@@ -27,8 +24,6 @@ __all__ = (
     "BackendWire",
     "ConfigureBody",
     "ConfigureWire",
-    "ExplainBody",
-    "ExplanationWire",
     "GoneWire",
     "GroupBody",
     "GroupWire",
@@ -39,7 +34,6 @@ __all__ = (
     "PullStatusWire",
     "StateWire",
     "backend_wire",
-    "explanation_wire",
     "group_wire",
     "live_backend_wire",
     "model_wire",
@@ -354,55 +348,3 @@ def _masked(key: str) -> str:
 
 #: A key shorter than this is hidden whole: seven characters would be too much of it.
 _SHOWABLE = 16
-
-
-# -------------------------------------------------------------------------
-# Routing
-# -------------------------------------------------------------------------
-
-
-class ExplainBody(Struct, frozen=True, rename="camel"):
-    """A request nobody makes: who would serve it?  ``role`` is chat, task or embed."""
-
-    role: str | None = None
-    model: str | None = None
-    models: list[str] | None = None
-    providers: list[str] | None = None
-    context_tokens: int | None = None
-
-
-class CandidateWire(Struct, frozen=True, omit_defaults=True):
-    """A backend and a model of it; ``reason`` says why they would not be asked."""
-
-    backend: str
-    provider: str
-    model: str
-    reason: str = ""
-
-
-class ExplanationWire(Struct, frozen=True):
-    """Who would be asked, in this order, and why the others would not."""
-
-    role: ModelRole
-    policy: str
-    candidates: list[CandidateWire]
-    rejected: list[CandidateWire]
-
-
-def explanation_wire(role: ModelRole, explanation: RouteExplanation) -> ExplanationWire:
-    """Return the wire form of *explanation*."""
-    return ExplanationWire(
-        role=role,
-        policy=explanation.policy,
-        candidates=[_candidate(one) for one in explanation.candidates],
-        rejected=[_candidate(one) for one in explanation.rejected],
-    )
-
-
-def _candidate(candidate: RouteCandidate) -> CandidateWire:
-    return CandidateWire(
-        backend=candidate.backend,
-        provider=candidate.provider,
-        model=candidate.model,
-        reason=candidate.reason,
-    )
