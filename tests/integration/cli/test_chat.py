@@ -90,7 +90,8 @@ def test_at_a_terminal(start, server, terminal):
     chat.type('/echo {"text": "red \\u001b[31m alert"}')
     chat.wait_for("red [31m alert\r\n> ")
     chat.type("\x03")
-    chat.wait_for("(Ctrl-D ends)")
+    # the terminal takes a key for what it is only once the prompt is there
+    chat.wait_for("(Ctrl-D ends)\r\n> ")
     chat.type("\x04")
     assert chat.end() == 0
     assert "to go on: runtime chat --session typed" in chat.output
