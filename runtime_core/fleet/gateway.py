@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = ("LAST_RESORT", "Candidate", "Defaults", "FleetGateway")
 
-#: A backend that keeps failing is looked at no more often than this (seconds).
-_SUSPICION_S = 1.0
-
 _Tiers = tuple[tuple[Candidate, ...], ...]
 
 
@@ -154,18 +151,7 @@ class FleetGateway:
         started = time.monotonic()
         choice = await self._choice(wanted)
         tiers = _fitting(choice, wanted.context_tokens)
-        return Search(
-            self._ordered(tiers),
-            self._budget,
-            self._turn,
-            started,
-            whole=whole,
-            suspect=self._suspect,
-        )
-
-    def _suspect(self, backend: Backend) -> None:
-        """Have a look at a backend that could not be reached: everybody sees its state."""
-        self._catalog.look(backend.id, within=_SUSPICION_S)
+        return Search(self._ordered(tiers), self._budget, self._turn, started, whole=whole)
 
     async def _choice(self, wanted: Wanted) -> Choice:
         choice = self._selection.choice(wanted)

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
-    from runtime_core.fleet.backend import Backend
     from runtime_core.fleet.breaker import Permit
     from runtime_core.fleet.selection import Candidate
 
@@ -62,7 +61,6 @@ class Search:
 
     :param order: the candidates, best first; taken only as far as they fail.
     :param turn: returns a larger number with every call.
-    :param suspect: told of a backend that could not be reached.
     :param whole: whether the answer is of no use before its end, and may come in one piece.
     """
 
@@ -74,11 +72,9 @@ class Search:
         started: float,
         *,
         whole: bool,
-        suspect: Callable[[Backend], None],
     ) -> None:
         self.budget = budget
         self.turn = turn
-        self.suspect = suspect
         self.started = started
         #: Seconds for the search; an answer that comes in one piece begins when it ends.
         self.seconds = budget.seconds + (budget.silence if whole else 0.0)
@@ -238,8 +234,6 @@ class Attempt:
             self._permit.succeeded()
         if self._began is not None:
             self._search.deadline += now - self._began
-        if isinstance(error, UpstreamUnavailable) and not self.stale:
-            self._search.suspect(self.candidate.backend)
         config = self.candidate.backend.config
         name = self.candidate.model.name
         seconds = now - self._started

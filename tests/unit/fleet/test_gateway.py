@@ -414,19 +414,3 @@ async def test_groups_say_which_roles_a_backend_serves():
         assert (await ask(gateway, role="chat"))[0].backend == "own"
         names = [c.backend.config.name for c in await gateway.candidates(Wanted("task", ("m",)))]
         assert names == ["tasks", "own"]
-
-
-async def test_a_backend_that_cannot_be_reached_is_looked_at_soon(monkeypatch):
-    monkeypatch.setattr("runtime_core.fleet.gateway._SUSPICION_S", 0.0)
-    looked = asyncio.Event()
-
-    class Gone(Provider):
-        async def models(self):
-            if self.asked:
-                looked.set()
-            return self.listed
-
-    async with fleet(gone=Gone((DOWN,)), spare=Provider()) as gateway:
-        await ask(gateway)
-        async with asyncio.timeout(5):
-            await looked.wait()
