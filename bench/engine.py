@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import time
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from bench import machine
-from bench.report import Check, at_most, print_checks, print_table, write
+from bench.report import Check, at_most, run_in_process
 from runtime_core.engine.chain import decode_chain
 from runtime_core.engine.handlers import builtin_handlers
 from runtime_core.engine.machine import Machine
@@ -44,16 +42,7 @@ _WORK = 5000
 
 def main(argv: list[str]) -> int:
     """Measure, print the table, write the JSON; 0 when every limit holds."""
-    parser = argparse.ArgumentParser(prog="python -m bench engine", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="rounds to take medians over")
-    parser.add_argument("--json", type=Path, help="where to write the result")
-    arguments = parser.parse_args(argv)
-    result = run(arguments.rounds)
-    print_table(["engine", "\u00b5s"], list(result["figures"].items()))
-    print()
-    print_checks(result["checks"])
-    print(f"\nwritten to {write('engine', result, arguments.json)}")
-    return 0 if all(check.passed for check in result["checks"]) else 1
+    return run_in_process("engine", run, argv, __doc__)
 
 
 def run(rounds: int = 5) -> dict[str, Any]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +12,7 @@ import httpx
 from msgspec.structs import replace
 
 from bench import machine
-from bench.report import Check, at_most, print_checks, print_table, write
+from bench.report import Check, at_most, run_in_process
 from runtime_core.drivers import driver_names, load_driver
 from runtime_core.fleet.catalog import Catalog
 from runtime_core.fleet.connecting import Connector
@@ -54,16 +52,7 @@ _CHUNK = ChatChunk("word", finish_reason="stop")
 
 def main(argv: list[str]) -> int:
     """Measure, print the table, write the JSON; 0 when every limit holds."""
-    parser = argparse.ArgumentParser(prog="python -m bench fleet", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="rounds to take medians over")
-    parser.add_argument("--json", type=Path, help="where to write the result")
-    arguments = parser.parse_args(argv)
-    result = run(arguments.rounds)
-    print_table(["fleet", "µs"], list(result["figures"].items()))
-    print()
-    print_checks(result["checks"])
-    print(f"\nwritten to {write('fleet', result, arguments.json)}")
-    return 0 if all(check.passed for check in result["checks"]) else 1
+    return run_in_process("fleet", run, argv, __doc__)
 
 
 def run(rounds: int = 5) -> dict[str, Any]:

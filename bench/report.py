@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ("Check", "at_least", "at_most", "print_checks", "print_table", "write")
+__all__ = ("Check", "at_least", "at_most", "print_checks", "print_table", "run_in_process", "write")
 
 _RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -75,3 +76,25 @@ def write(bench: str, data: dict[str, Any], file: Path | None) -> Path:
     result = {"bench": bench, "date": now.isoformat(timespec="seconds"), **data}
     path.write_text(json.dumps(result, indent=1, default=msgspec.to_builtins) + "\n")
     return path
+
+
+def run_in_process(
+    name: str,
+    run: Callable[[int], dict[str, Any]],
+    argv: Sequence[str],
+    description: str | None,
+) -> int:
+    """Be the command of a benchmark that starts no servers; 0 when every limit holds.
+
+    :param run: given the number of rounds, returns ``figures`` in microseconds and ``checks``.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m bench {name}", description=description)
+    parser.add_argument("--rounds", type=int, default=5, help="rounds to take medians over")
+    parser.add_argument("--json", type=Path, help="where to write the result")
+    arguments = parser.parse_args(argv)
+    result = run(arguments.rounds)
+    print_table([name, "µs"], list(result["figures"].items()))
+    print()
+    print_checks(result["checks"])
+    print(f"\nwritten to {write(name, result, arguments.json)}")
+    return 0 if all(check.passed for check in result["checks"]) else 1
