@@ -7,8 +7,8 @@ from typing import Any
 
 from stevedore import DriverManager
 
-from runtime_core._settings_errors import suggest
 from runtime_core.errors import DriverNotFound
+from runtime_core.settings.errors import suggest
 
 __all__ = ("driver_names", "load_driver")
 

@@ -15,10 +15,10 @@ from pydantic import ValidationError
 import runtime_core
 from runtime_core import hookspecs
 from runtime_core._markers import PROJECT
-from runtime_core._settings_errors import explain, suggest
 from runtime_core.errors import PluginError, PluginInvalid, PluginLoadError
 from runtime_core.plugins.contracts import CHECKS
 from runtime_core.plugins.guard import Failed, Overdue, run_within
+from runtime_core.settings.errors import explain, suggest
 from runtime_core.types import PluginContext
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from packaging.utils import canonicalize_name
 
-from runtime_core._settings_errors import suggest
 from runtime_core.errors import DuplicateName, PluginError, PluginLoadError
 from runtime_core.plugins.calls import contribution_of
 from runtime_core.plugins.contracts import routes_of
 from runtime_core.plugins.discovery import Candidate, Requirements, installed
 from runtime_core.settings import Settings
+from runtime_core.settings.errors import suggest
 from runtime_core.types import BackendConfig, PluginReport
 
 if TYPE_CHECKING:

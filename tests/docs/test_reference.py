@@ -16,7 +16,6 @@ import msgspec
 import pytest
 
 from runtime_core import errors, hookspecs, testing
-from runtime_core._settings_errors import Allowed
 from runtime_core.cli import runtime
 from runtime_core.engine.compose import STRATEGIES
 from runtime_core.engine.handlers import ALIASES, builtin_handlers
@@ -28,8 +27,9 @@ from runtime_core.engine.templates.methods import _METHODS
 from runtime_core.engine.transitions import OPERATORS
 from runtime_core.http import Metrics
 from runtime_core.http.build import ROOMS, _dependencies
-from runtime_core.settings import _ALIASES as VARIABLES
 from runtime_core.settings import BackendSettings, Settings
+from runtime_core.settings.errors import Allowed
+from runtime_core.settings.sources import ALIASES as VARIABLES
 from runtime_core.types import PluginContext, chains
 
 CHAINS, HTTP, CONFIGURATION = "docs/chains.md", "docs/http-api.md", "docs/configuration.md"
