@@ -15,7 +15,12 @@ from runtime_core.protocols.fleet import (
     ModelStore,
     ProviderConfigStore,
 )
-from runtime_core.protocols.hooks import HookSource, Toolbox
+from runtime_core.protocols.hooks import (
+    FindingHookSource,
+    HookSource,
+    RunningHookSource,
+    Toolbox,
+)
 from runtime_core.protocols.providers import (
     ChatProvider,
     EmbeddingProvider,
@@ -31,6 +36,7 @@ from runtime_core.protocols.rooms import (
     ModelGateway,
     SessionStore,
 )
+from runtime_core.protocols.services import PluginDatabase, SecretStore, Services
 from runtime_core.protocols.tasks import SelfChecking, TaskCall, TaskHandler
 
 __all__ = (
@@ -44,6 +50,7 @@ __all__ = (
     "DownloadQueue",
     "DownloadStore",
     "EmbeddingProvider",
+    "FindingHookSource",
     "FleetState",
     "GroupStore",
     "HealthCheck",
@@ -51,13 +58,17 @@ __all__ = (
     "LoadingProvider",
     "ModelGateway",
     "ModelStore",
+    "PluginDatabase",
     "Provider",
     "ProviderConfigStore",
     "ProviderFactory",
     "PullingProvider",
     "RouteOption",
     "Router",
+    "RunningHookSource",
+    "SecretStore",
     "SelfChecking",
+    "Services",
     "SessionStore",
     "Subscription",
     "TaskCall",

@@ -67,6 +67,7 @@ from runtime_core.types.runs import (
     StepStarted,
     ToolCalled,
 )
+from runtime_core.types.secrets import SecretInfo
 from runtime_core.types.sessions import ChatSession, Page, StoredChain
 
 __all__ = (
@@ -116,6 +117,7 @@ __all__ = (
     "RunEvent",
     "RunFinished",
     "RunRequest",
+    "SecretInfo",
     "Step",
     "StepFinished",
     "StepStarted",
