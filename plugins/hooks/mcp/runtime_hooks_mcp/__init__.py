@@ -1,0 +1,1 @@
+"""MCP servers as hooks, and chains and hooks as an MCP server."""
