@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from runtime_core.errors import RuntimeCoreError
 from runtime_core.fleet.backend import Backend, Listing
-from runtime_core.fleet.declared import Descriptions, rfc3339
+from runtime_core.fleet.declared import Descriptions, rfc3339, settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
@@ -232,7 +232,7 @@ class Catalog:
         first, before, listed = backend.listed_at is None, _seen(backend), backend.listed
         _keep(backend, found)
         if backend.listed is not listed:
-            backend.models = self._descriptions.of_all(backend.listed, backend.models)
+            backend.models = self._descriptions.follow(backend.listed, listed, backend.models)
         if (schedule := self._schedules.get(backend)) is not None:
             schedule.next(self._pause(backend))
         after = _seen(backend)
@@ -362,8 +362,7 @@ def _keep(backend: Backend, found: Listing) -> None:
             backend.error_at = found.checked_at
         backend.failures += 1
     else:
-        # the same object as long as it says the same, so that nothing is worked out again
-        backend.listed = backend.listed if backend.listed == found.models else found.models
+        backend.listed = settled(backend.listed, found.models)
         backend.loaded = found.loaded
         backend.error_at, backend.failures = "", 0
     backend.error, backend.latency = found.error, found.latency

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from runtime_core.types import Declarations, DeclaredModel, ModelInfo, StoredBackend
 
-__all__ = ("Descriptions", "Desired", "desired", "rfc3339")
+__all__ = ("Descriptions", "Desired", "desired", "rfc3339", "settled")
 
 
 class Desired(NamedTuple):
@@ -118,8 +118,23 @@ class Descriptions:
         self, listed: Sequence[ModelInfo], before: tuple[ModelInfo, ...]
     ) -> tuple[ModelInfo, ...]:
         """Return *listed* with what is declared; *before* itself where that says the same."""
-        described = tuple(map(self.of, listed))
-        return before if described == before else described
+        return settled(before, tuple(map(self.of, listed)))
+
+    def follow(
+        self,
+        listed: Sequence[ModelInfo],
+        before: Sequence[ModelInfo],
+        described: Sequence[ModelInfo],
+    ) -> tuple[ModelInfo, ...]:
+        """Return *listed* with what is declared, worked out for new objects only.
+
+        :param before: what was listed before.
+        :param described: the same with what is declared, which has not changed since.
+        """
+        if len(listed) != len(before):
+            return tuple(map(self.of, listed))
+        places = zip(listed, before, described, strict=True)
+        return tuple([said if one is old else self.of(one) for one, old, said in places])
 
     def of(self, model: ModelInfo) -> ModelInfo:
         """Return a listed model with what is declared of it."""
@@ -149,6 +164,18 @@ def _joined(model: ModelInfo, said: ModelInfo) -> ModelInfo:
         can_prompt=model.can_prompt or said.can_prompt,
         can_embed=model.can_embed or said.can_embed,
     )
+
+
+def settled(before: tuple[ModelInfo, ...], found: tuple[ModelInfo, ...]) -> tuple[ModelInfo, ...]:
+    """Return *found* made of the objects of *before* wherever those say the same.
+
+    What says the same as a whole is *before* itself.  So a large fleet keeps the objects it has,
+    where those of a listing die young, and nothing is worked out again for a model as it was.
+    """
+    if found == before:
+        return before
+    known = {model.name: model for model in before}
+    return tuple([old if (old := known.get(one.name)) == one else one for one in found])
 
 
 def rfc3339(moment: datetime) -> str:

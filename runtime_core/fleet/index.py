@@ -27,16 +27,22 @@ class ModelIndex:
     """The fleet's models by name and by normalised name; follows what changed, and only that."""
 
     def __init__(self) -> None:
+        self._backends: Sequence[Backend] = ()
         self._seen: dict[Backend, Sequence[ModelInfo]] = {}
         self._places: dict[Backend, int] = {}
         self._by_name: dict[str, dict[Backend, list[ModelInfo]]] = {}
         self._by_meaning: dict[str, dict[Backend, list[ModelInfo]]] = {}
 
     def update(self, backends: Sequence[Backend]) -> None:
-        """Take in what *backends* hold now; those that are not among them are forgotten."""
-        self._places = {backend: place for place, backend in enumerate(backends)}
-        for backend in [known for known in self._seen if known not in self._places]:
-            self._forget(backend)
+        """Take in what *backends* hold now; those that are not among them are forgotten.
+
+        The same object as last time says that they are the same backends in the same order.
+        """
+        if backends is not self._backends:
+            self._backends = backends
+            self._places = {backend: place for place, backend in enumerate(backends)}
+            for backend in [known for known in self._seen if known not in self._places]:
+                self._forget(backend)
         for backend in backends:
             if self._seen.get(backend) is not backend.models:
                 self._forget(backend)

@@ -24,6 +24,7 @@ from runtime_core.http.requests import ApiRequest
 from runtime_core.http.routes import kernel_routes
 from runtime_core.http.sse import Endless
 from runtime_core.http.wire.documents import Version
+from runtime_core.http.wire.states import StateEncoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -145,6 +146,7 @@ def _dependencies(
         "metrics": metrics,
         "health_checks": health_checks,
         "server_version": version,
+        "state_encoder": StateEncoder(),
     }
     return {
         **{name: constant(value) for name, value in constants.items()},

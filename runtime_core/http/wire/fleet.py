@@ -38,6 +38,7 @@ __all__ = (
     "live_backend_wire",
     "model_wire",
     "provider_wire",
+    "pull_status_wire",
     "state_wire",
 )
 
@@ -174,8 +175,8 @@ def live_backend_wire(backend: StoredBackend, state: BackendState | None) -> Liv
     )
 
 
-def state_wire(state: BackendState) -> StateWire:
-    """Return the wire form of *state*."""
+def state_wire(state: BackendState, pulled: list[PullStatusWire] | None = None) -> StateWire:
+    """Return the wire form of *state*; *pulled* are its models, where they are known already."""
     backend = BackendWire(
         id=state.id,
         name=state.name,
@@ -184,14 +185,16 @@ def state_wire(state: BackendState) -> StateWire:
         created_at=state.created_at or NEVER,
         updated_at=state.updated_at or NEVER,
     )
-    return StateWire(id=state.id, name=state.name, backend=backend, **_live(state))
+    return StateWire(id=state.id, name=state.name, backend=backend, **_live(state, pulled))
 
 
-def _live(state: BackendState) -> dict[str, Any]:
+def _live(state: BackendState, pulled: list[PullStatusWire] | None = None) -> dict[str, Any]:
     """Return what is said of a backend's state wherever it is shown."""
+    if pulled is None:
+        pulled = [pull_status_wire(model) for model in state.models]
     return {
         "models": list(state.wanted),
-        "pulled_models": [_pull_status(model) for model in state.models],
+        "pulled_models": pulled,
         "loaded_models": list(state.loaded),
         "error": state.error or UNSET,
         "error_at": state.error_at or UNSET,
@@ -203,7 +206,8 @@ def _live(state: BackendState) -> dict[str, Any]:
     }
 
 
-def _pull_status(model: ModelInfo) -> PullStatusWire:
+def pull_status_wire(model: ModelInfo) -> PullStatusWire:
+    """Return the wire form of a *model* on a backend."""
     return PullStatusWire(
         name=model.name,
         model=model.name,

@@ -376,3 +376,35 @@ async def test_a_fingerprint_gives_away_no_key(FakeProvider, backend):
     again = backend("b", FakeProvider(), api_key="sk-1")
     assert "sk-1" not in keyed.fingerprint
     assert len({plain.fingerprint, keyed.fingerprint, again.fingerprint}) == 2
+
+
+async def test_a_listing_with_news_keeps_the_objects_of_all_other_models(
+    FakeProvider, backend, until, declared
+):
+    provider = FakeProvider("a", "b", "c")
+    one = backend("b", provider)
+    async with running(one) as catalog:
+        await until(lambda: not catalog.pending)
+        catalog.apply([one], [declared("c", context_length=9)])
+        listed, described = one.listed, one.models
+        provider.listed = [ModelInfo("a"), ModelInfo("b", size=7), ModelInfo("c")]
+        catalog.look("static:b")
+        await until(lambda: one.models[1].size == 7)
+        assert one.listed[0] is listed[0]
+        assert one.listed[2] is listed[2]
+        assert one.models[2] is described[2]
+        assert one.models[2].context_length == 9
+        # as many as before, at other places
+        provider.listed = [ModelInfo("c"), ModelInfo("d"), ModelInfo("a")]
+        catalog.look("static:b")
+        await until(lambda: one.models[1].name == "d")
+        assert [(m.name, m.context_length) for m in one.models] == [
+            ("c", 9),
+            ("d", None),
+            ("a", None),
+        ]
+        assert one.listed[0] is listed[2]
+        provider.listed = [ModelInfo("c")]
+        catalog.look("static:b")
+        await until(lambda: len(one.models) == 1)
+        assert one.models[0].context_length == 9
