@@ -24,9 +24,11 @@ from runtime_core.fleet.startup import StartupModel, declare
 from runtime_core.fleet.state import LiveState
 from runtime_core.fleet.worker import DownloadWorker
 from runtime_core.plugins import Plugins
+from runtime_core.protocols import Services
 from runtime_core.settings import Settings, scheme_of
 from runtime_core.storage.cache import ChainCache
 from runtime_core.storage.cipher import Cipher
+from runtime_core.storage.secrets import SecretVault
 from runtime_core.types import (
     BackendConfig,
     Branch,
@@ -63,6 +65,7 @@ class Kernel:
     bus: Bus
     client: httpx.AsyncClient
     chains: ChainCache
+    secrets: SecretVault
     catalog: Catalog
     reconciler: Reconciler
     fleet: LiveState
@@ -81,13 +84,26 @@ class Kernel:
         try:
             await self.database.migrate()
             await self._declare_models()
-            async with self.chains, self.reconciler, self.catalog, self.worker:
+            async with self.chains, self.secrets, self.reconciler, self.catalog, self.worker:
                 await self._ensure_chat_chain()
-                yield self
+                async with self.toolbox.running(self.services()):
+                    yield self
         finally:
             await self.client.aclose()
             await self.bus.aclose()
             await self.database.aclose()
+
+    def services(self) -> Services:
+        """What the kernel offers to what plugins keep running."""
+        return Services(
+            database=self.database,
+            bus=self.bus,
+            secrets=self.secrets,
+            sealer=self.database.cipher,
+            chains=self.chains,
+            runner=self.runner,
+            toolbox=self.toolbox,
+        )
 
     def health_checks(self) -> Mapping[str, HealthCheck]:
         """What ``/readyz`` asks."""
@@ -144,6 +160,7 @@ def compose(settings: Settings, plugins: Plugins | None = None) -> Kernel:
         bus=bus,
         client=client,
         chains=ChainCache(database.chains, bus),
+        secrets=SecretVault(database.secrets, bus),
         catalog=fleet.catalog,
         reconciler=fleet.reconciler,
         fleet=fleet.state,
@@ -195,6 +212,8 @@ def serving(kernel: Kernel) -> Litestar:
             "sessions": kernel.database.sessions,
             "models": kernel.models,
             "toolbox": kernel.toolbox,
+            "hook_sources": kernel.toolbox.sources,
+            "secrets": kernel.secrets,
             "plugins": kernel.plugins.reports,
             "backends": kernel.database.backends,
             "model_store": kernel.database.models,

@@ -46,7 +46,7 @@ TENANCY = uuid.uuid5(uuid.NAMESPACE_OID, "runtime-core")
 ROOMS = (
     *("settings", "runner", "chains", "sessions", "models", "toolbox", "plugins"),
     *("backends", "model_store", "groups", "provider_configs", "downloads", "fleet"),
-    *("provider_types", "provider_urls"),
+    *("provider_types", "provider_urls", "hook_sources", "secrets"),
 )
 
 

@@ -36,7 +36,7 @@ from runtime_core.protocols.rooms import (
     ModelGateway,
     SessionStore,
 )
-from runtime_core.protocols.services import PluginDatabase, SecretStore, Services
+from runtime_core.protocols.services import PluginDatabase, Sealer, SecretStore, Services
 from runtime_core.protocols.tasks import SelfChecking, TaskCall, TaskHandler
 
 __all__ = (
@@ -66,6 +66,7 @@ __all__ = (
     "RouteOption",
     "Router",
     "RunningHookSource",
+    "Sealer",
     "SecretStore",
     "SelfChecking",
     "Services",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from runtime_core.protocols.rooms import ChainRunner, ChainStore
     from runtime_core.types import Page, SecretInfo
 
-__all__ = ("PluginDatabase", "SecretStore", "Services")
+__all__ = ("PluginDatabase", "Sealer", "SecretStore", "Services")
 
 T = TypeVar("T")
 
@@ -83,6 +83,28 @@ class SecretStore(Protocol):
         ...
 
 
+class Sealer(Protocol):
+    """Seals what must not be stored in clear, with ``RUNTIME_SECRET_KEY``; without it, only marks.
+
+    The columns of a plugin's tables that hold credentials go through it.
+    """
+
+    def seal(self, text: str, *place: str) -> str:
+        """Return *text* as it may be stored.
+
+        :param place: where it will be, as table, tenant, id and column; it cannot be opened
+            anywhere else.
+        """
+        ...
+
+    def open(self, stored: str, *place: str) -> str:
+        """Return what was sealed at *place*.
+
+        :raises RuntimeCoreError: no secret that is set fits; says what to do.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """The rooms of one running server that plugins may use."""
@@ -90,6 +112,7 @@ class Services:
     database: PluginDatabase
     bus: Bus
     secrets: SecretStore
+    sealer: Sealer
     chains: ChainStore
     runner: ChainRunner
     toolbox: Toolbox

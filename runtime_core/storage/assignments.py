@@ -10,16 +10,16 @@ from sqlalchemy import and_, bindparam, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from runtime_core.errors import Conflict, NotFound
-from runtime_core.storage.names import shortened
-from runtime_core.storage.rows import can_be_key
-from runtime_core.storage.tables import table_of
+from runtime_core.tables import table_of
+from runtime_core.tables.names import shortened
+from runtime_core.tables.rows import can_be_key
 
 if TYPE_CHECKING:
     from sqlalchemy import Select
 
     from runtime_core.storage.database import Database
-    from runtime_core.storage.rows import Rows
     from runtime_core.storage.tables import Row
+    from runtime_core.tables.rows import Rows
     from runtime_core.types import Group
 
 __all__ = ("Assignments",)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
-from runtime_core.storage.names import require_value
-from runtime_core.storage.rows import Rows
 from runtime_core.storage.tables import BackendRow
+from runtime_core.tables.names import require_value
+from runtime_core.tables.rows import Rows
 from runtime_core.types import StoredBackend
 
 if TYPE_CHECKING:

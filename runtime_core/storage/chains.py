@@ -10,14 +10,15 @@ import msgspec
 from sqlalchemy import bindparam, case, delete, select, update
 
 from runtime_core.errors import InvalidRequest, NotFound, RuntimeCoreError, Unprocessable
-from runtime_core.storage.names import can_be_stored, require_name
-from runtime_core.storage.pagination import newest_first, page_of, page_parameters
-from runtime_core.storage.tables import TaskChainRow, table_of
+from runtime_core.storage.tables import TaskChainRow
+from runtime_core.tables import table_of
+from runtime_core.tables.names import can_be_stored, require_name
+from runtime_core.tables.pagination import newest_first, page_of, page_parameters
 from runtime_core.types import Chain, Page, StoredChain
 
 if TYPE_CHECKING:
     from runtime_core.storage.database import Database
-    from runtime_core.storage.pagination import AnyRow
+    from runtime_core.tables.pagination import AnyRow
 
 __all__ = ("Chains",)
 

@@ -20,6 +20,7 @@ from runtime_core.storage.groups import Groups
 from runtime_core.storage.models import Models
 from runtime_core.storage.provider_configs import ProviderConfigs
 from runtime_core.storage.schema import HEAD, SchemaState, read_revision, upgrade
+from runtime_core.storage.secrets import Secrets
 from runtime_core.storage.sessions import Sessions
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql, sqlite
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-    from runtime_core.storage.pagination import AnyRow
+    from runtime_core.tables.pagination import AnyRow
 
 __all__ = ("Database", "Driver", "reason_of")
 
@@ -95,7 +96,9 @@ class Database:
         self.backends = Backends(self)
         self.models = Models(self)
         self.groups = Groups(self, self.backends.rows, self.models.rows)
-        self.provider_configs = ProviderConfigs(self, cipher or Cipher())
+        self.cipher = cipher or Cipher()
+        self.provider_configs = ProviderConfigs(self, self.cipher)
+        self.secrets = Secrets(self, self.cipher)
         self.downloads = Downloads(self)
         self.declarations = DeclarationReader(self, self.provider_configs)
 

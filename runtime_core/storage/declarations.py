@@ -13,8 +13,8 @@ from runtime_core.storage.tables import (
     GroupRow,
     ModelRow,
     ProviderConfigRow,
-    table_of,
 )
+from runtime_core.tables import table_of
 from runtime_core.types import Declarations, DeclaredModel, Group, StoredBackend
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, CompoundSelect, Select
 
     from runtime_core.storage.database import Database
-    from runtime_core.storage.pagination import AnyRow
     from runtime_core.storage.provider_configs import ProviderConfigs
     from runtime_core.storage.tables import Row
+    from runtime_core.tables.pagination import AnyRow
 
 __all__ = ("DeclarationReader",)
 

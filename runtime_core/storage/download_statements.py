@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, case, delete, func, select, update
 
-from runtime_core.storage.tables import BackendRow, DownloadRow, table_of
+from runtime_core.storage.tables import BackendRow, DownloadRow
+from runtime_core.tables import table_of
 from runtime_core.types import Download
 
 if TYPE_CHECKING:

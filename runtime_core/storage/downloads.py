@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from runtime_core.errors import NotFound, Unprocessable
 from runtime_core.storage.download_statements import DownloadStatements
-from runtime_core.storage.names import can_be_stored, require_value, shortened
-from runtime_core.storage.rows import can_be_key
+from runtime_core.tables.names import can_be_stored, require_value, shortened
+from runtime_core.tables.rows import can_be_key
 from runtime_core.types import Download
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from runtime_core.storage.database import Database
-    from runtime_core.storage.pagination import AnyRow
+    from runtime_core.tables.pagination import AnyRow
 
 __all__ = ("Downloads",)
 

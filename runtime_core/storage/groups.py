@@ -10,10 +10,10 @@ from sqlalchemy import bindparam
 
 from runtime_core.errors import Forbidden
 from runtime_core.storage.assignments import Assignments
-from runtime_core.storage.names import require_value
-from runtime_core.storage.pagination import MAX_LIMIT
-from runtime_core.storage.rows import Rows, can_be_key
 from runtime_core.storage.tables import GroupBackendRow, GroupModelRow, GroupRow
+from runtime_core.tables.names import require_value
+from runtime_core.tables.pagination import MAX_LIMIT
+from runtime_core.tables.rows import Rows, can_be_key
 from runtime_core.types import BUILTIN_GROUPS, Group, Page
 
 if TYPE_CHECKING:

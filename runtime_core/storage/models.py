@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from runtime_core.errors import InvalidRequest, Unprocessable
-from runtime_core.storage.names import require_value
-from runtime_core.storage.rows import Rows
 from runtime_core.storage.tables import ModelRow
+from runtime_core.tables.names import require_value
+from runtime_core.tables.rows import Rows
 from runtime_core.types import DeclaredModel
 
 if TYPE_CHECKING:

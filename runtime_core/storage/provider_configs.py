@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 from sqlalchemy import bindparam, case, delete, select
 
 from runtime_core.errors import Conflict, NotFound, RuntimeCoreError
-from runtime_core.storage.names import require_value, shortened
-from runtime_core.storage.pagination import newest_first, page_of, page_parameters
-from runtime_core.storage.rows import can_be_key
-from runtime_core.storage.tables import ProviderConfigRow, table_of
+from runtime_core.storage.tables import ProviderConfigRow
+from runtime_core.tables import table_of
+from runtime_core.tables.names import require_value, shortened
+from runtime_core.tables.pagination import newest_first, page_of, page_parameters
+from runtime_core.tables.rows import can_be_key
 from runtime_core.types import ProviderConfig
 
 if TYPE_CHECKING:
     from runtime_core.storage.cipher import Cipher
     from runtime_core.storage.database import Database
-    from runtime_core.storage.pagination import AnyRow
+    from runtime_core.tables.pagination import AnyRow
     from runtime_core.types import Page
 
 __all__ = ("ProviderConfigs",)

@@ -18,7 +18,7 @@ __all__ = ("HEAD", "VERSION_TABLE", "SchemaState", "read_revision", "upgrade")
 
 #: The newest revision in ``migrations/versions``: known without importing alembic, which a start
 #: on a new or an up-to-date database never does.
-HEAD = "0002"
+HEAD = "0003"
 
 #: Not alembic's default name: the database may be shared with another program.
 VERSION_TABLE = "runtime_core_schema"

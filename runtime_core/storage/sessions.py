@@ -9,9 +9,10 @@ import msgspec
 from sqlalchemy import and_, bindparam, case, delete, insert, select
 
 from runtime_core.errors import NotFound, RuntimeCoreError, Unprocessable
-from runtime_core.storage.names import MAX_LENGTH, can_be_stored, require_name
-from runtime_core.storage.pagination import newest_first, page_of, page_parameters
-from runtime_core.storage.tables import ChatMessageRow, ChatSessionRow, table_of
+from runtime_core.storage.tables import ChatMessageRow, ChatSessionRow
+from runtime_core.tables import table_of
+from runtime_core.tables.names import MAX_LENGTH, can_be_stored, require_name
+from runtime_core.tables.pagination import newest_first, page_of, page_parameters
 from runtime_core.types import ChatSession, Message, Page
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from runtime_core.storage.database import Database
-    from runtime_core.storage.pagination import AnyRow
+    from runtime_core.tables.pagination import AnyRow
 
 __all__ = ("Sessions",)
 

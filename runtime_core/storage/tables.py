@@ -13,12 +13,12 @@ from sqlalchemy import (
     Double,
     ForeignKeyConstraint,
     Index,
-    MetaData,
-    Table,
     Text,
     UniqueConstraint,
 )
 from sqlmodel import Field, SQLModel
+
+from runtime_core.tables import Name, new_metadata
 
 __all__ = (
     "BackendRow",
@@ -31,25 +31,15 @@ __all__ = (
     "ModelRow",
     "ProviderConfigRow",
     "Row",
+    "SecretRow",
     "TaskChainRow",
-    "table_of",
 )
-
-#: Names are ordered by their bytes on every database, whatever its locale.
-Name = Text().with_variant(Text(collation="C"), "postgresql")
 
 
 class Row(SQLModel):
     """Base of the kernel's tables; their metadata is apart from that of plugins."""
 
-    metadata = MetaData(
-        naming_convention={
-            "pk": "pk_%(table_name)s",
-            "fk": "fk_%(table_name)s_%(referred_table_name)s",
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        }
-    )
+    metadata = new_metadata()
 
 
 class TaskChainRow(Row, table=True):
@@ -251,6 +241,14 @@ class DownloadRow(Row, table=True):
     updated_at: datetime
 
 
-def table_of(row: type[Row]) -> Table:
-    """Return the SQLAlchemy table behind a row class."""
-    return Row.metadata.tables[str(row.__tablename__)]
+class SecretRow(Row, table=True):
+    """A secret, whose name is the row's ``id``; ``value`` is sealed by `Cipher`."""
+
+    __tablename__ = "secrets"
+    __table_args__ = (Index(None, "tenant_id", "created_at", "id"),)
+
+    tenant_id: str = Field(primary_key=True, sa_type=Name)
+    id: str = Field(primary_key=True, sa_type=Name)
+    value: str = Field(sa_type=Text)
+    created_at: datetime
+    updated_at: datetime

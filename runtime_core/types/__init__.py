@@ -67,7 +67,7 @@ from runtime_core.types.runs import (
     StepStarted,
     ToolCalled,
 )
-from runtime_core.types.secrets import SecretInfo
+from runtime_core.types.secrets import SecretInfo, redacted
 from runtime_core.types.sessions import ChatSession, Page, StoredChain
 
 __all__ = (
@@ -133,5 +133,6 @@ __all__ = (
     "Usage",
     "Value",
     "Wanted",
+    "redacted",
     "text_of",
 )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from datetime import datetime
+from urllib.parse import quote, quote_plus
 
 from msgspec import Struct
 
-__all__ = ("SecretInfo",)
+__all__ = ("SecretInfo", "redacted")
 
 
 class SecretInfo(Struct, frozen=True, kw_only=True):
@@ -15,3 +18,21 @@ class SecretInfo(Struct, frozen=True, kw_only=True):
     name: str
     created_at: datetime
     updated_at: datetime
+
+
+def redacted(text: str, values: Iterable[str]) -> str:
+    """Return *text* with each of *values* masked, also as JSON and URLs write them.
+
+    For what a service says of a call that was made with secrets: it may repeat them.
+    """
+    for form in sorted({form for value in values for form in _forms(value)}, key=len, reverse=True):
+        text = text.replace(form, "***")
+    return text
+
+
+def _forms(value: str) -> Iterable[str]:
+    if not value:
+        return ()
+    plain, escaped = (json.dumps(value, ensure_ascii=ascii)[1:-1] for ascii in (False, True))
+    encoded = value.encode("utf-8", "replace")
+    return value, plain, escaped, quote(encoded, safe=""), quote(encoded), quote_plus(encoded)

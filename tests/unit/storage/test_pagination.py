@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime_core.errors import Unprocessable
-from runtime_core.storage.pagination import (
+from runtime_core.tables.pagination import (
     Position,
     decode_cursor,
     encode_cursor,

@@ -10,18 +10,18 @@ from sqlalchemy import bindparam, case, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from runtime_core.errors import Conflict, NotFound
-from runtime_core.storage.names import MAX_VALUE_LENGTH, can_be_stored, shortened
-from runtime_core.storage.pagination import newest_first, page_of, page_parameters
-from runtime_core.storage.tables import table_of
+from runtime_core.tables.columns import table_of
+from runtime_core.tables.names import MAX_VALUE_LENGTH, can_be_stored, shortened
+from runtime_core.tables.pagination import newest_first, page_of, page_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sqlalchemy import ColumnElement, Select
+    from sqlmodel import SQLModel
 
-    from runtime_core.storage.database import Database
-    from runtime_core.storage.pagination import AnyRow
-    from runtime_core.storage.tables import Row
+    from runtime_core.protocols import PluginDatabase
+    from runtime_core.tables.pagination import AnyRow
     from runtime_core.types import Page
 
 __all__ = ("Rows", "can_be_key")
@@ -38,8 +38,8 @@ class Rows(Generic[T]):
 
     def __init__(
         self,
-        database: Database,
-        row: type[Row],
+        database: PluginDatabase,
+        row: type[SQLModel],
         struct: type[T],
         *,
         what: str,
