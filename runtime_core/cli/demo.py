@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from runtime_core.cli import collector
 from runtime_core.cli.common import only_warnings, read_settings, startup_errors
 from runtime_core.cli.serve import check_port, run_server
 
@@ -52,7 +53,7 @@ def demo(addr: str | None, port: str | None) -> None:
     """
     settings = _small(read_settings(addr=addr, port=port))
     only_warnings(settings)
-    with startup_errors():
+    with startup_errors(), collector.paused():
         check_port(settings.addr, settings.port)
         from runtime_core.app import compose, serving
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from runtime_core.cli import collector
 from runtime_core.cli.common import read_settings, startup_errors
 from runtime_core.errors import StartupError
 
@@ -39,7 +40,7 @@ __all__ = ("check_port", "run_server", "serve")
 def serve(addr: str | None, port: str | None, *, strict: bool) -> None:
     """Start the server; SIGTERM or Ctrl-C lets it finish what it is doing, then end."""
     settings = read_settings(addr=addr, port=port, strict=strict or None)
-    with startup_errors():
+    with startup_errors(), collector.paused():
         from runtime_core.app import create_app
         from runtime_core.http import check_bind
 
@@ -115,6 +116,7 @@ def _server(
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
+            collector.settle()
             urls = [_url(one) for one in self.servers[0].sockets] if self.started else []
             for url in urls:
                 click.echo(f"listening on {url}")
@@ -141,6 +143,8 @@ def _server(
         log_config=None,
         access_log=False,
         server_header=False,
+        # nothing here asks who the client is, or how it came
+        proxy_headers=False,
         timeout_graceful_shutdown=settings.shutdown_timeout,  # type: ignore[arg-type]
     )
     return Server(config)
