@@ -6,16 +6,16 @@ requests.  Also off: proxies from the environment, cookies, decompression, limit
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import httpx
 
 from runtime_core._version import __version__
+from runtime_core.upstream.causes import translated
+from runtime_core.upstream.connections import Connector, Trust
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import AsyncIterator
 
 __all__ = ("create_client",)
@@ -93,6 +93,7 @@ class _Transport(httpx.AsyncBaseTransport):
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
+        self._trust = Trust()
         self._timeouts: dict[tuple[float | None, float | None], aiohttp.ClientTimeout] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -110,10 +111,10 @@ class _Transport(httpx.AsyncBaseTransport):
                 allow_redirects=False,
                 timeout=self._timeout(request.extensions.get("timeout", {})),
                 server_hostname=request.extensions.get("sni_hostname"),
-                ssl=self._ssl if request.url.scheme == "https" else True,
+                ssl=self._trust.context if request.url.scheme == "https" else True,
             )
         except (aiohttp.ClientError, TimeoutError) as exc:
-            raise _translated(exc) from exc
+            raise translated(exc, request.url.scheme) from exc
         return httpx.Response(
             response.status, headers=response.raw_headers, stream=_Body(response), request=request
         )
@@ -122,17 +123,9 @@ class _Transport(httpx.AsyncBaseTransport):
         if self._session is not None:
             await self._session.close()
 
-    @cached_property
-    def _ssl(self) -> ssl.SSLContext:
-        """The certificates to trust; reading them takes longer than most of a start.
-
-        Their store may come from SSL_CERT_FILE: private authorities are common.
-        """
-        return httpx.create_ssl_context(trust_env=True)
-
     def _open_session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=Connector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
@@ -156,26 +149,8 @@ class _Body(httpx.AsyncByteStream):
             while piece := await content.read(_READ_BYTES):
                 yield piece
         except (aiohttp.ClientError, TimeoutError) as exc:
-            raise _translated(exc) from exc
+            raise translated(exc) from exc
 
     async def aclose(self) -> None:
         # an unfinished body takes its connection with it, a finished one has given it back
         self._response.release()
-
-
-def _translated(exc: Exception) -> httpx.TransportError:
-    text = str(exc) or type(exc).__name__
-    if isinstance(exc, aiohttp.ClientResponseError):
-        text = exc.message
-    elif isinstance(exc, aiohttp.ServerDisconnectedError):
-        text = "it closed the connection"
-    kinds: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
-        (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout),
-        (TimeoutError, httpx.ReadTimeout),
-        (aiohttp.ClientConnectorError, httpx.ConnectError),
-        (aiohttp.InvalidURL, httpx.UnsupportedProtocol),
-        (aiohttp.NonHttpUrlClientError, httpx.UnsupportedProtocol),
-        (aiohttp.ClientResponseError, httpx.RemoteProtocolError),
-        (aiohttp.ClientPayloadError, httpx.RemoteProtocolError),
-    )
-    return next((ours for theirs, ours in kinds if isinstance(exc, theirs)), httpx.ReadError)(text)
