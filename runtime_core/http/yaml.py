@@ -19,9 +19,11 @@ _OPENING = (yaml.SequenceStartEvent, yaml.MappingStartEvent)
 _CLOSING = (yaml.SequenceEndEvent, yaml.MappingEndEvent)
 
 
-def load_yaml(raw: bytes, max_depth: int) -> Any:
+def load_yaml(raw: bytes, max_depth: int, max_values: int = _MAX_NODES) -> Any:
     """Return the document as JSON data: only the core schema's types, keys always text.
 
+    :param max_depth: levels of lists and mappings it may have.
+    :param max_values: values it may stand for with all its aliases written out.
     :raises InvalidRequest: malformed, not plain data, nested too deeply, or an alias bomb.
     """
     try:
@@ -32,7 +34,7 @@ def load_yaml(raw: bytes, max_depth: int) -> Any:
             node = loader.get_single_node()
             if node is None:
                 raise InvalidRequest("the request has no body; send a YAML document")
-            _expanded(node, {})
+            _expanded(node, {}, max_values)
             return loader.construct_document(node)
         finally:
             loader.dispose()
@@ -54,7 +56,7 @@ def _check_events(text: str, max_depth: int) -> None:
             depth -= 1
 
 
-def _expanded(node: yaml.Node, sizes: dict[int, int]) -> int:
+def _expanded(node: yaml.Node, sizes: dict[int, int], most: int) -> int:
     """Return how many values *node* stands for; a node inside itself, or too many, is refused."""
     if isinstance(node, yaml.ScalarNode):
         return 1
@@ -66,10 +68,10 @@ def _expanded(node: yaml.Node, sizes: dict[int, int]) -> int:
     sizes[id(node)] = _OPEN
     total = 1
     for child in node.value:
-        total += sum(_expanded(part, sizes) for part in _parts(child))
-        if total > _MAX_NODES:
+        total += sum(_expanded(part, sizes, most) for part in _parts(child))
+        if total > most:
             raise InvalidRequest(
-                f"the YAML document stands for more than {_MAX_NODES} values; use fewer aliases"
+                f"the YAML document stands for more than {most} values; use fewer aliases"
             )
     sizes[id(node)] = total
     return total

@@ -49,9 +49,11 @@ class Property(Struct, frozen=True, kw_only=True):
 class Body(Struct, frozen=True, kw_only=True):
     """A request body.
 
-    Where its schema is an object, ``properties`` are arguments of their own, and ``additional``
-    says that arguments nobody declared belong to it too.  Otherwise ``argument`` is the one
-    argument that is the whole body.
+    Where its schema is an object, ``properties`` are arguments of their own.  Otherwise
+    ``argument`` is the one argument that is the whole body.  ``additional`` says that arguments
+    nobody declared belong to the body too; with ``argument`` as well, the body is an object that
+    declares nothing, and these arguments are what is in it unless ``argument`` is given.
+    A parameter and a property of the same name both get that argument.
     """
 
     media_type: str
@@ -87,9 +89,11 @@ class Document(Struct, frozen=True, kw_only=True):
     """An OpenAPI document, read: its operations by their tools' names.
 
     ``problems`` say what could not be used and why; the operations that can be are there anyway.
+    ``missing`` are the addresses of documents that references lead to and that were not there.
     """
 
     title: str = ""
     version: str = ""
     operations: dict[str, Operation] = {}
     problems: tuple[Problem, ...] = ()
+    missing: tuple[str, ...] = ()
