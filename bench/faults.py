@@ -106,7 +106,7 @@ class Stand(NamedTuple):
         reachable = cell.fault not in UNREACHABLE
         self.faulty.fault = cell.fault if reachable else ""
         self.faulty.midway = cell.midway
-        self.kernel.models.forgive()
+        await self._forgive()
         asked = self.faulty.asked
         began = time.monotonic()
         try:
@@ -121,6 +121,17 @@ class Stand(NamedTuple):
         if not problem and reachable and self.faulty.asked == asked:
             problem = "the backend that fails was not even asked"
         return outcome._replace(problem=problem or await self._left_over())
+
+    async def _forgive(self) -> None:
+        """Have nothing left of earlier cells: a look made while the service failed keeps it out."""
+        catalog, looked_at = self.kernel.catalog, time.monotonic()
+        backend = catalog.get("static:faulty")
+        assert backend is not None
+        catalog.look(backend.id)
+        async with asyncio.timeout(LIMIT):
+            while backend.error or (backend.listed_at or 0.0) < looked_at:
+                await catalog.next_listing()
+        self.kernel.models.forgive()
 
     async def _ask(self, cell: Cell, model: str) -> Outcome:
         body = {

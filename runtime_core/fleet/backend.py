@@ -91,6 +91,8 @@ class Backend:
         self.fingerprint = _fingerprint(config)
         #: Told when something changed that routing keeps, and the fleet's watchers want to see.
         self.on_change: Callable[[Backend], None] | None = None
+        #: Told when a call could not reach the backend.
+        self.on_suspicion: Callable[[Backend], None] | None = None
         #: Set by `regroup`: what is declared of the backend changed, its provider did not.
         self.regrouped = False
         self._breaker: BreakerState = "closed"
@@ -138,6 +140,11 @@ class Backend:
     def serves(self, role: ModelRole) -> bool:
         """Say whether the backend's groups let it serve *role*."""
         return ROLE_GROUPS[role] in self.groups or not self.groups <= BUILTIN_GROUPS.keys()
+
+    def suspect(self) -> None:
+        """Say that a call could not reach the backend, so that somebody looks; never waits."""
+        if self.on_suspicion is not None:
+            self.on_suspicion(self)
 
     def regroup(
         self, groups: frozenset[str], wanted: tuple[str, ...], stored: StoredBackend | None

@@ -25,7 +25,8 @@ __all__ = ("Backend", "Catalog", "Listing")
 
 _log = logging.getLogger("runtime.fleet")
 
-#: A listing that was asked for because a model was missing is not repeated within this time.
+#: A listing that was asked for because a model was missing, or a call failed, is not repeated
+#: within this time.
 _MINIMUM_AGE_S = 1.0
 
 #: After a failure the next listing comes sooner: after this time, then twice that, up to a period.
@@ -265,7 +266,7 @@ class Catalog:
         if said_anew:
             backend.models = self._descriptions.of_all(backend.listed, before)
         if backend.on_change is None:
-            backend.on_change = self._changed
+            backend.on_change, backend.on_suspicion = self._changed, self._suspect
             self._changed(backend)
         elif before != backend.models or backend.regrouped:
             self._changed(backend)
@@ -280,7 +281,7 @@ class Catalog:
         for task in (schedule.task if schedule else None, self._listing.get(backend)):
             if task is not None:
                 task.cancel()
-        backend.on_change = None
+        backend.on_change = backend.on_suspicion = None
         self._retired.add(backend)
         if self._running:
             self._start_chore(self._see_off(backend))
@@ -292,6 +293,11 @@ class Catalog:
         await backend.idle()
         await _close(backend)
         self._retired.discard(backend)
+
+    def _suspect(self, backend: Backend) -> None:
+        """Look at a backend that a call could not reach, unless it is known to be out already."""
+        if not backend.error:
+            self.look(backend.id, within=_MINIMUM_AGE_S)
 
     def _changed(self, backend: Backend) -> None:
         for observer in self.observers:

@@ -232,6 +232,8 @@ class Attempt:
             self._permit.failed(error)
         else:
             self._permit.succeeded()
+        if isinstance(error, UpstreamUnavailable) and not self.stale:
+            self.candidate.backend.suspect()
         if self._began is not None:
             self._search.deadline += now - self._began
         config = self.candidate.backend.config

@@ -90,5 +90,6 @@ async def test_a_killed_backend_fails_no_request(
     assert {answer for answer in answers if answer[0] != 200} == set()
     assert {text.count("piece") for _, text in answers} == {CHUNKS}
     [victim] = victims
-    assert victim.breaker != "closed"
+    # seen to be out by whoever was first: its calls, or the look that the first of them asked for
+    assert victim.error or victim.breaker != "closed"
     assert all(backend.in_flight == 0 for backend in kernel.catalog.backends)

@@ -414,3 +414,31 @@ async def test_groups_say_which_roles_a_backend_serves():
         assert (await ask(gateway, role="chat"))[0].backend == "own"
         names = [c.backend.config.name for c in await gateway.candidates(Wanted("task", ("m",)))]
         assert names == ["tasks", "own"]
+
+
+@pytest.mark.parametrize(
+    ("error", "looked"),
+    [
+        (DOWN, True),
+        (UpstreamDisconnected("closed"), True),
+        (UpstreamRateLimited("slow down"), False),
+        (UpstreamModelNotFound("no such model"), False),
+        (TimedOut("late"), False),
+    ],
+)
+async def test_what_says_that_a_backend_is_gone(error, looked):
+    async with fleet(gone=Provider([error]), spare=Provider()) as gateway:
+        suspected = []
+        for backend in gateway._catalog.backends:
+            backend.on_suspicion = suspected.append
+        await ask(gateway)
+        assert [backend.config.name for backend in suspected] == ["gone"] * looked
+
+
+async def test_a_connection_that_was_kept_open_for_too_long_says_nothing():
+    scripts = [UpstreamDisconnected("closed")], WHOLE
+    async with fleet(one=Provider(*scripts)) as gateway:
+        suspected = []
+        gateway._catalog.backends[0].on_suspicion = suspected.append
+        await ask(gateway)
+        assert suspected == []

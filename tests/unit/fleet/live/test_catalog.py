@@ -408,3 +408,38 @@ async def test_a_listing_with_news_keeps_the_objects_of_all_other_models(
         catalog.look("static:b")
         await until(lambda: len(one.models) == 1)
         assert one.models[0].context_length == 9
+
+
+async def test_a_backend_that_a_call_could_not_reach_is_looked_at_soon_but_not_often(
+    FakeProvider, backend, until, monkeypatch
+):
+    provider = FakeProvider("m")
+    one = backend("b", provider)
+    async with running(one) as catalog:
+        await until(lambda: not catalog.pending)
+        for _ in range(100):
+            one.suspect()
+            await asyncio.sleep(0)
+        # it was listed less than a second ago
+        assert provider.listings == 1
+        monkeypatch.setattr("runtime_core.fleet.catalog._MINIMUM_AGE_S", 0.0)
+        provider.listing = DOWN
+        one.suspect()
+        await until(lambda: one.error == "refused")
+        listings = provider.listings
+        for _ in range(100):
+            one.suspect()
+            await asyncio.sleep(0)
+        # it is known to be out: its own schedule says when it is looked at
+        assert provider.listings == listings
+
+
+async def test_nobody_looks_at_a_backend_that_is_gone(FakeProvider, backend, until):
+    provider = FakeProvider("m")
+    one = backend("b", provider)
+    async with running(one) as catalog:
+        await until(lambda: not catalog.pending)
+        catalog.apply([])
+        one.suspect()
+        await until(lambda: provider.closed)
+    assert provider.listings == 1
