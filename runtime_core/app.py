@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runtime_core import http
 from runtime_core.drivers import load_driver
+from runtime_core.engine import tiktoken
 from runtime_core.engine.handlers import builtin_handlers
 from runtime_core.engine.machine import Machine
+from runtime_core.engine.tokens import Counter
 from runtime_core.engine.toolbox import SourceToolbox
 from runtime_core.errors import NoBackendAvailable, NotFound
 from runtime_core.fleet.breaker import BreakerLimits
@@ -73,6 +75,7 @@ class Kernel:
     worker: DownloadWorker
     models: FleetGateway
     toolbox: SourceToolbox
+    tokens: Counter
     runner: Machine
 
     @asynccontextmanager
@@ -84,7 +87,14 @@ class Kernel:
         try:
             await self.database.migrate()
             await self._declare_models()
-            async with self.chains, self.secrets, self.reconciler, self.catalog, self.worker:
+            async with (
+                self.tokens,
+                self.chains,
+                self.secrets,
+                self.reconciler,
+                self.catalog,
+                self.worker,
+            ):
                 await self._ensure_chat_chain()
                 async with self.toolbox.running(self.services()):
                     yield self
@@ -151,7 +161,8 @@ def compose(settings: Settings, plugins: Plugins | None = None) -> Kernel:
         connect_timeout=settings.upstream_connect_timeout, read_timeout=settings.upstream_timeout
     )
     fleet = _fleet(settings, plugins, client, database, bus)
-    models = _gateway(settings, fleet.catalog)
+    tokens = _counter(settings)
+    models = _gateway(settings, fleet.catalog, tokens)
     toolbox = SourceToolbox(plugins.hook_sources)
     return Kernel(
         settings=settings,
@@ -168,7 +179,10 @@ def compose(settings: Settings, plugins: Plugins | None = None) -> Kernel:
         worker=fleet.worker,
         models=models,
         toolbox=toolbox,
-        runner=Machine(plugins.task_handlers, models, toolbox, max_steps=settings.max_steps),
+        tokens=tokens,
+        runner=Machine(
+            plugins.task_handlers, models, toolbox, tokens=tokens, max_steps=settings.max_steps
+        ),
     )
 
 
@@ -214,6 +228,7 @@ def serving(kernel: Kernel) -> Litestar:
             "toolbox": kernel.toolbox,
             "hook_sources": kernel.toolbox.sources,
             "secrets": kernel.secrets,
+            "tokens": kernel.tokens,
             "plugins": kernel.plugins.reports,
             "backends": kernel.database.backends,
             "model_store": kernel.database.models,
@@ -307,7 +322,24 @@ def _backends(settings: Settings, plugins: Plugins) -> list[BackendConfig]:
     return configured + found
 
 
-def _gateway(settings: Settings, catalog: Catalog) -> FleetGateway:
+def _counter(settings: Settings) -> Counter:
+    """Choose what counts tokens; loads nothing.
+
+    :raises StartupError: there is no such tokenizer, or it lacks what it needs.
+    """
+    name = settings.tokenizer
+    if name == "auto":
+        name = "tiktoken" if tiktoken.is_installed() else "estimate"
+    named = dict.fromkeys([settings.chat_model, settings.task_model])
+    return Counter(
+        load_driver("tokenizer", name)(),
+        name,
+        environ=settings.environ,
+        models=tuple(filter(None, named)),
+    )
+
+
+def _gateway(settings: Settings, catalog: Catalog, tokens: Counter) -> FleetGateway:
     """Put routing, as the settings want it, in front of the catalog.
 
     :raises DriverNotFound: there is no such policy.
@@ -317,6 +349,7 @@ def _gateway(settings: Settings, catalog: Catalog) -> FleetGateway:
         _defaults(settings),
         router=load_driver("router", settings.router)(),
         policy=settings.router,
+        tokens=tokens,
         budget=Budget(
             attempts=settings.route_attempts,
             seconds=settings.route_timeout,

@@ -30,6 +30,7 @@ __all__ = ("doctor",)
 
 PYTHON = (3, 11)
 TIMEOUT_S = 10.0
+TOKENIZER_TIMEOUT_S = 6.0
 MEBIBYTE = 1 << 20
 DISK_FAIL, DISK_WARN = 50 * MEBIBYTE, 500 * MEBIBYTE
 
@@ -46,7 +47,7 @@ class Finding:
 
 @click.command()
 def doctor() -> None:
-    """Check Python, settings, plugins, database, bus, port, backends and disk.
+    """Check Python, settings, plugins, database, bus, tokenizer, port, backends and disk.
 
     The exit code is 1 when something would keep the server from doing its work.
     """
@@ -193,6 +194,7 @@ async def _try(kernel: Kernel) -> list[Finding]:
     checks: dict[str, Callable[[Kernel], Awaitable[Sequence[Finding]]]] = {
         "database": _database,
         "bus": _bus,
+        "tokenizer": _tokenizer,
         "backends": _backends,
     }
     try:
@@ -251,6 +253,20 @@ async def _database(kernel: Kernel) -> list[Finding]:
 async def _bus(kernel: Kernel) -> list[Finding]:
     await kernel.bus.publish("doctor", b"")
     return [Finding("ok", "bus", "takes messages")]
+
+
+async def _tokenizer(kernel: Kernel) -> list[Finding]:
+    """Load it as a start would, and say what counts."""
+    async with kernel.tokens as tokens:
+        await tokens.settled(TOKENIZER_TIMEOUT_S)
+        if tokens.exact:
+            return [Finding("ok", "tokenizer", f"{tokens.name} counts tokens")]
+        if not tokens.problem:
+            return [Finding("ok", "tokenizer", "estimate: a token per four bytes")]
+        detail = f"{tokens.name} {tokens.problem}; a token per four bytes is estimated instead"
+        return [
+            Finding("warn", "tokenizer", detail, "repair it, or set RUNTIME_TOKENIZER=estimate")
+        ]
 
 
 async def _backends(kernel: Kernel) -> list[Finding]:

@@ -63,7 +63,7 @@ async def _here(settings: Settings, wish: Wish) -> AsyncGenerator[dict[str, Any]
 
     run_id = ""
     try:
-        kernel = compose(_leaving_nothing(settings))
+        kernel = compose(_for_a_moment(_leaving_nothing(settings)))
         async with kernel.running():
             request = await _request(kernel, wish)
             run_id = request.run_id
@@ -82,6 +82,13 @@ def _leaving_nothing(settings: Settings) -> Settings:
     if settings.database_url != default or Path(default.removeprefix("sqlite:///")).exists():
         return settings
     return settings.model_copy(update={"database_url": "sqlite:///:memory:"})
+
+
+def _for_a_moment(settings: Settings) -> Settings:
+    """Reading a vocabulary takes longer than a run: it is left to those who ask for one."""
+    if settings.tokenizer != "auto":
+        return settings
+    return settings.model_copy(update={"tokenizer": "estimate"})
 
 
 async def _request(kernel: Kernel, wish: Wish) -> RunRequest:

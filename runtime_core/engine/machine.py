@@ -14,6 +14,7 @@ from runtime_core.engine.journal import Attempt
 from runtime_core.engine.plan import Plans
 from runtime_core.engine.state import Call, Run
 from runtime_core.engine.templates import Template
+from runtime_core.engine.tokens import Counter
 from runtime_core.errors import RuntimeCoreError, StepLimitExceeded, TaskFailed, TimedOut
 from runtime_core.types import Outcome, RunFinished, StepFinished, StepStarted
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from runtime_core.engine.plan import PreparedTask
-    from runtime_core.protocols import ModelGateway, TaskHandler, Toolbox
+    from runtime_core.protocols import ModelGateway, TaskHandler, TokenCounter, Toolbox
     from runtime_core.types import (
         Chain,
         DataType,
@@ -49,6 +50,7 @@ _STEPS_A_TURN = 64
 class Machine:
     """Runs chains with the handlers, models and tools there are.
 
+    *tokens* counts them; by default they are estimated.
     *sleep*, *jitter* (a number from 0 to 1) and *printer* are for tests to replace.
     """
 
@@ -58,6 +60,7 @@ class Machine:
         models: ModelGateway,
         toolbox: Toolbox,
         *,
+        tokens: TokenCounter | None = None,
         max_steps: int = 200,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
@@ -65,6 +68,7 @@ class Machine:
     ) -> None:
         self._models = models
         self._toolbox = toolbox
+        self._tokens = tokens or Counter()
         self._handlers = dict(handlers)
         self._plans = Plans(self._handlers)
         self._max_steps = max_steps
@@ -90,7 +94,7 @@ class Machine:
         :raises RuntimeCoreError: the run failed; its steps so far were yielded.
         """
         plan = await self._plans.get(request.chain, request.input.type)
-        run = Run(plan, request, self._models, self._toolbox)
+        run = Run(plan, request, self._models, self._toolbox, self._tokens)
         if plan.macros:
             run.macros = await plan.macros.expand(request, self._toolbox)
         task: PreparedTask | None = plan.entry

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from runtime_core.engine.plan import Plan, PreparedTask
     from runtime_core.engine.templates import Template
     from runtime_core.errors import RuntimeCoreError
-    from runtime_core.protocols import ModelGateway, Toolbox
+    from runtime_core.protocols import ModelGateway, TokenCounter, Toolbox
     from runtime_core.types import Branch, Chain, ChatChunk, RunRequest, Task
 
 __all__ = ("Call", "Run")
@@ -36,17 +36,24 @@ class Run:
         "plan",
         "request",
         "steps",
+        "tokens",
         "tools",
         "variables",
     )
 
     def __init__(
-        self, plan: Plan, request: RunRequest, models: ModelGateway, tools: Toolbox
+        self,
+        plan: Plan,
+        request: RunRequest,
+        models: ModelGateway,
+        tools: Toolbox,
+        tokens: TokenCounter,
     ) -> None:
         self.plan = plan
         self.request = request
         self.models = models
         self.tools = tools
+        self.tokens = tokens
         self.macros: Mapping[str, str] = {}
         self.output = request.input
         self.following: PreparedTask | None = plan.entry
@@ -155,6 +162,11 @@ class Call:
     def tools(self) -> Toolbox:
         """The hooks there are."""
         return self._run.tools
+
+    @property
+    def tokens(self) -> TokenCounter:
+        """What counts tokens."""
+        return self._run.tokens
 
     def render(self, template: str, **extra: object) -> str:
         """Render *template* over the variables; *extra* names win."""

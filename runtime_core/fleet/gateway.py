@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from runtime_core.fleet.catalog import Backend, Catalog
     from runtime_core.fleet.search import Attempt
     from runtime_core.fleet.selection import Choice
-    from runtime_core.protocols import ChatProvider, EmbeddingProvider, Router
+    from runtime_core.protocols import ChatProvider, EmbeddingProvider, Router, TokenCounter
     from runtime_core.types import (
         BackendConfig,
         ChatChunk,
         ChatRequest,
         Embeddings,
+        Message,
         ModelInfo,
         ModelRole,
         Routed,
@@ -49,6 +50,7 @@ class FleetGateway:
 
     :param router: the policy.
     :param policy: its name, for explanations.
+    :param tokens: counts a prompt whose estimated length leaves open whether it fits.
     """
 
     def __init__(
@@ -59,11 +61,13 @@ class FleetGateway:
         router: Router | None = None,
         policy: str = "",
         budget: Budget | None = None,
+        tokens: TokenCounter | None = None,
     ) -> None:
         self._catalog = catalog
         self._router = router or Preference()
         self._policy = policy or type(self._router).__name__
         self._budget = budget or Budget()
+        self._tokens = tokens
         self._registry = Registry(self._budget.breaker)
         self._selection = Selection(catalog, defaults, self._registry)
         self._turn = itertools.count(1).__next__
@@ -73,7 +77,7 @@ class FleetGateway:
         self, wanted: Wanted, request: ChatRequest
     ) -> AsyncGenerator[Routed | ChatChunk, None]:
         """Ask the best backend: first its `Routed`, then its chunks."""
-        search = await self._search(wanted, whole=wanted.whole)
+        search = await self._search(wanted, request.messages, whole=wanted.whole)
         for attempt in search:
             with attempt, attempt.watch as watch:
                 provider = cast("ChatProvider", attempt.candidate.backend.provider)
@@ -96,7 +100,7 @@ class FleetGateway:
 
     async def embed(self, wanted: Wanted, texts: Sequence[str]) -> tuple[Routed, Embeddings]:
         """Embed *texts* on the best backend."""
-        search = await self._search(wanted, whole=True)
+        search = await self._search(wanted, (), whole=True)
         for attempt in search:
             with attempt, attempt.watch:
                 provider = cast("EmbeddingProvider", attempt.candidate.backend.provider)
@@ -147,10 +151,10 @@ class FleetGateway:
         choice = await self._choice(wanted)
         return list(self._ordered(_fitting(choice, wanted.context_tokens)))
 
-    async def _search(self, wanted: Wanted, *, whole: bool) -> Search:
+    async def _search(self, wanted: Wanted, messages: Sequence[Message], *, whole: bool) -> Search:
         started = time.monotonic()
         choice = await self._choice(wanted)
-        tiers = _fitting(choice, wanted.context_tokens)
+        tiers = _fitting(choice, await self._length(wanted, choice, messages))
         return Search(self._ordered(tiers), self._budget, self._turn, started, whole=whole)
 
     async def _choice(self, wanted: Wanted) -> Choice:
@@ -162,6 +166,16 @@ class FleetGateway:
             await self._catalog.refresh()
             choice = self._selection.choice(wanted)
         return choice
+
+    async def _length(self, wanted: Wanted, choice: Choice, messages: Sequence[Message]) -> int:
+        """Return how many tokens the prompt has; counts only where the estimate may be wrong."""
+        estimated = wanted.context_tokens
+        if self._tokens is None or wanted.counted or not choice.narrowest:
+            return estimated
+        # a token has a byte at least, and the estimate is one for every four
+        if estimated * 4 <= choice.narrowest:
+            return estimated
+        return await self._tokens.count_messages(messages, choice.tiers[0][0].model.name)
 
     def _ordered(self, tiers: _Tiers) -> Iterator[Candidate]:
         for tier in tiers:

@@ -44,7 +44,7 @@ TENANCY = uuid.uuid5(uuid.NAMESPACE_OID, "runtime-core")
 
 #: What handlers can ask for by parameter name.
 ROOMS = (
-    *("settings", "runner", "chains", "sessions", "models", "toolbox", "plugins"),
+    *("settings", "runner", "chains", "sessions", "models", "toolbox", "tokens", "plugins"),
     *("backends", "model_store", "groups", "provider_configs", "downloads", "fleet"),
     *("provider_types", "provider_urls", "hook_sources", "secrets"),
 )

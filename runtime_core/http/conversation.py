@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
-from runtime_core.engine.tokens import estimate_messages
+from runtime_core.engine.tokens import estimate_messages, is_long
 from runtime_core.engine.values import text_of_value
 from runtime_core.http.wire.times import rfc3339
 from runtime_core.types import (
@@ -20,12 +22,12 @@ from runtime_core.types import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from runtime_core.protocols import ModelGateway
+    from runtime_core.protocols import ModelGateway, TokenCounter
     from runtime_core.types import Chain, ExecuteConfig, Role
 
-__all__ = ("context_length", "new_message", "reply_of", "trimmed", "usage_of")
+__all__ = ("asked_model", "context_length", "new_message", "reply_of", "trimmed", "usage_of")
 
 #: Tokens left for the answer when the chain does not say how long it may be: at most these, and
 #: at most a quarter of what the model takes.
@@ -46,16 +48,28 @@ async def context_length(chain: Chain, models: ModelGateway) -> tuple[int | None
     """
     config = _config(chain)
     limits = [chain.token_limit] if chain.token_limit > 0 else []
-    name = (config and (config.model or next(iter(config.models), ""))) or ""
-    name = name or models.default_model("chat")
-    found = await models.find(name) if name and "{{" not in name else None
+    name = asked_model(chain, models)
+    found = await models.find(name) if name else None
     if found is not None and found.context_length:
         limits.append(found.context_length)
     return min(limits, default=None), config.max_tokens if config else None
 
 
-def trimmed(
-    messages: Sequence[Message], limit: int | None, answer: int | None = None
+def asked_model(chain: Chain, models: ModelGateway) -> str:
+    """Return the name of the model the chain talks to, "" when that is not known before a run."""
+    config = _config(chain)
+    name = (config and (config.model or next(iter(config.models), ""))) or ""
+    name = name or models.default_model("chat")
+    return "" if "{{" in name else name
+
+
+async def trimmed(
+    messages: Sequence[Message],
+    limit: int | None,
+    answer: int | None = None,
+    *,
+    tokens: TokenCounter,
+    model: str = "",
 ) -> tuple[Message, ...]:
     """Return the newest of *messages* that fit in *limit* tokens with an answer of *answer*.
 
@@ -64,10 +78,22 @@ def trimmed(
     if limit is None:
         return tuple(messages)
     room = limit - (answer if answer is not None else min(_ANSWER, limit // 4))
+    # a token has a byte at least, and the estimate is one for every four
+    if estimate_messages(messages) * 4 <= room:
+        return tuple(messages)
+    count = partial(tokens.count_message, model=model)
+    if is_long(messages):
+        return await asyncio.to_thread(_newest, messages, room, count)
+    return _newest(messages, room, count)
+
+
+def _newest(
+    messages: Sequence[Message], room: int, count: Callable[[Message], int]
+) -> tuple[Message, ...]:
     first = len(messages) - 1
-    used = estimate_messages(messages[first:])
+    used = count(messages[first])
     while first > 0:
-        used += estimate_messages(messages[first - 1 : first])
+        used += count(messages[first - 1])
         if used > room:
             break
         first -= 1

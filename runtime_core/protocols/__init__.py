@@ -4,7 +4,15 @@ Structural types: nothing inherits from them.  Everything that may wait is async
 that streams is an async iterator, and closing the iterator cancels the work behind it.
 """
 
-from runtime_core.protocols.drivers import BackendStats, Bus, RouteOption, Router, Subscription
+from runtime_core.protocols.drivers import (
+    BackendStats,
+    Bus,
+    LoadingTokenizer,
+    RouteOption,
+    Router,
+    Subscription,
+    Tokenizer,
+)
 from runtime_core.protocols.fleet import (
     BackendStore,
     DeclarationReader,
@@ -35,6 +43,7 @@ from runtime_core.protocols.rooms import (
     HealthCheck,
     ModelGateway,
     SessionStore,
+    TokenCounter,
 )
 from runtime_core.protocols.services import PluginDatabase, Sealer, SecretStore, Services
 from runtime_core.protocols.tasks import SelfChecking, TaskCall, TaskHandler
@@ -56,6 +65,7 @@ __all__ = (
     "HealthCheck",
     "HookSource",
     "LoadingProvider",
+    "LoadingTokenizer",
     "ModelGateway",
     "ModelStore",
     "PluginDatabase",
@@ -74,5 +84,7 @@ __all__ = (
     "Subscription",
     "TaskCall",
     "TaskHandler",
+    "TokenCounter",
+    "Tokenizer",
     "Toolbox",
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -12,9 +12,11 @@ if TYPE_CHECKING:
 __all__ = (
     "BackendStats",
     "Bus",
+    "LoadingTokenizer",
     "RouteOption",
     "Router",
     "Subscription",
+    "Tokenizer",
 )
 
 
@@ -106,5 +108,39 @@ class Router(Protocol):
 
         :param candidates: two or more, in the operator's order.
         :param stats: of every backend, by its id.
+        """
+        ...
+
+
+class Tokenizer(Protocol):
+    """Counts the tokens of texts that no model has counted yet.
+
+    Built without arguments.  It is asked on the event loop and, about much text, beside it: it
+    must be quick, wait for nothing, and not mind two threads.
+    """
+
+    def count(self, text: str, model: str) -> int:
+        """Return how many tokens a model makes of *text*.
+
+        One that raises is not asked again: from then on the estimate is used.
+
+        :param text: at most 32768 characters; what looks like a special token is text, too.
+        :param model: the model's name as a chain or a client wrote it, "" when not known.
+        """
+        ...
+
+
+@runtime_checkable
+class LoadingTokenizer(Tokenizer, Protocol):
+    """A tokenizer that needs something first, as a vocabulary from a file or the network."""
+
+    def load(self, environ: Mapping[str, str], models: Sequence[str]) -> None:
+        """Get ready; called once while the server starts, in a thread of its own: it may wait.
+
+        Nothing is counted before it returns.  When it raises, nothing ever is: the estimate is
+        used, and a warning has the reason, so let it say what to do.
+
+        :param environ: the environment that the settings were read from.
+        :param models: the names of the models in the settings.
         """
         ...

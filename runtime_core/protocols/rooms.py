@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         BackendConfig,
         Chain,
         ChatChunk,
+        ChatHistory,
         ChatRequest,
         ChatSession,
         DataType,
@@ -33,6 +34,7 @@ __all__ = (
     "HealthCheck",
     "ModelGateway",
     "SessionStore",
+    "TokenCounter",
 )
 
 
@@ -140,6 +142,29 @@ class SessionStore(Protocol):
         self, tenant_id: str, *, limit: int = 100, cursor: str | None = None
     ) -> Page[ChatSession]:
         """List newest first, without messages."""
+        ...
+
+
+class TokenCounter(Protocol):
+    """How long texts and conversations are, in tokens: by the tokenizer that the settings name."""
+
+    def count(self, text: str, model: str = "") -> int:
+        """Count the tokens of *text*, a very long one by samples.
+
+        :param model: whose tokens, as far as that is known.
+        """
+        ...
+
+    def count_message(self, message: Message, model: str = "") -> int:
+        """Count the tokens of a message, its tool calls included."""
+        ...
+
+    async def count_messages(self, messages: Sequence[Message], model: str = "") -> int:
+        """Count the tokens of *messages*; many are counted beside the event loop."""
+        ...
+
+    async def count_history(self, history: ChatHistory, model: str = "") -> int:
+        """Count the tokens that sending *history* takes, trusting the counts it came with."""
         ...
 
 

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from runtime_core.protocols.hooks import Toolbox
-    from runtime_core.protocols.rooms import ModelGateway
+    from runtime_core.protocols.rooms import ModelGateway, TokenCounter
     from runtime_core.types import (
         Chain,
         ChatChunk,
@@ -65,6 +65,11 @@ class TaskCall(Protocol):
     @property
     def tools(self) -> Toolbox:
         """The hooks there are."""
+        ...
+
+    @property
+    def tokens(self) -> TokenCounter:
+        """What counts tokens; ask it only for what is needed."""
         ...
 
     def render(self, template: str, **extra: object) -> str:

@@ -136,6 +136,12 @@ class Settings(BaseModel):
     # Chains
     chat_chain: Annotated[str, Field(min_length=1), Allowed("the id of a chain")] = "chat"
     max_steps: Count = 200
+    tokenizer: Annotated[
+        str,
+        BeforeValidator(values.lower),
+        Field(min_length=1),
+        Allowed("auto or an installed tokenizer's name"),
+    ] = "auto"
 
     # Plugins
     disable_plugins: Names = ()

@@ -51,8 +51,10 @@ class BackendConfig(Struct, frozen=True, kw_only=True):
 class Wanted(Struct, frozen=True):
     """What a task wants: names in order of preference, empty for the role's default.
 
-    ``context_tokens`` is how long the prompt is (0: not known).  ``whole`` says that nobody sees
-    the answer before its end: one that breaks off half-way is then begun anew elsewhere.
+    ``context_tokens`` is how long the prompt is (0: not known); unless it is ``counted``, it is an
+    estimate of a token per four bytes, and routing counts where that matters.  ``whole`` says that
+    nobody sees the answer before its end: one that breaks off half-way is then begun anew
+    elsewhere.
     """
 
     role: ModelRole
@@ -60,6 +62,7 @@ class Wanted(Struct, frozen=True):
     providers: tuple[str, ...] = ()
     context_tokens: int = 0
     whole: bool = False
+    counted: bool = False
 
 
 class FailedAttempt(Struct, frozen=True):

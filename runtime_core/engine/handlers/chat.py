@@ -11,7 +11,7 @@ from runtime_core.engine.closing import closing
 from runtime_core.engine.handlers.asking import Answer, config_of, prompt_request, wanted
 from runtime_core.engine.handlers.names import ToolNames
 from runtime_core.engine.handlers.offers import offered_tools
-from runtime_core.engine.tokens import count_history, estimate
+from runtime_core.engine.tokens import estimate_history
 from runtime_core.errors import ContextLengthExceeded, InvalidRequest, UpstreamProtocolError
 from runtime_core.types import (
     ChatChunk,
@@ -20,6 +20,7 @@ from runtime_core.types import (
     Message,
     ModelRouted,
     Outcome,
+    Usage,
     Value,
     Wanted,
 )
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from runtime_core.protocols import TaskCall
-    from runtime_core.types import DataType, Delta, ExecuteConfig, FinishReason, Tool, ToolCall
+    from runtime_core.types import DataType, Delta, ExecuteConfig, FinishReason, Tool
 
 __all__ = ("ChatCompletionHandler",)
 
@@ -58,7 +59,6 @@ class _Turn(NamedTuple):
     """Everything that is settled before the model is asked."""
 
     history: ChatHistory
-    tokens: int
     wants: Wanted
     request: ChatRequest
     names: ToolNames
@@ -84,7 +84,7 @@ class ChatCompletionHandler:
                 else:
                     answer.route = item
                     yield ModelRouted(call.task.id, item)
-        yield _outcome(turn, answer)
+        yield await _outcome(call, turn, answer)
 
 
 async def _prepare(call: TaskCall) -> _Turn:
@@ -94,19 +94,17 @@ async def _prepare(call: TaskCall) -> _Turn:
         raise InvalidRequest(
             f"task {task.id!r} got a conversation without messages; send at least one"
         )
-    tokens = count_history(history)
-    _check_limit(call, tokens)
     base = _client_request(call)
+    wants = wanted("chat", config, whole=not call.request.live)
+    if not wants.models and base.model:
+        wants = msgspec.structs.replace(wants, models=(base.model,))
+    wants = await _measured(call, history, wants)
     tools = await offered_tools(call, config)
     names = ToolNames(tool.name for tool in tools)
     request = _request(base, config, history, tools, names)
-    whole = not call.request.live
-    if whole:
+    if wants.whole:
         request = msgspec.structs.replace(request, stream=False)
-    wants = wanted("chat", config, context_tokens=tokens, whole=whole)
-    if not wants.models and request.model:
-        wants = msgspec.structs.replace(wants, models=(request.model,))
-    return _Turn(history, tokens, wants, request, names)
+    return _Turn(history, wants, request, names)
 
 
 def _history(value: Value) -> ChatHistory:
@@ -134,13 +132,23 @@ def _with_system(history: ChatHistory, instruction: str) -> ChatHistory:
     return msgspec.structs.replace(history, messages=(system, *history.messages))
 
 
-def _check_limit(call: TaskCall, tokens: int) -> None:
+async def _measured(call: TaskCall, history: ChatHistory, wants: Wanted) -> Wanted:
+    """Say how long the conversation is: counted where there is a limit, else estimated.
+
+    :raises ContextLengthExceeded: it is longer than the chain's limit.
+    """
     limit = call.chain.token_limit
-    if 0 < limit < tokens:
+    if limit <= 0:
+        known = history.input_tokens > 0
+        tokens = estimate_history(history)
+        return msgspec.structs.replace(wants, context_tokens=tokens, counted=known)
+    tokens = await call.tokens.count_history(history, next(iter(wants.models), history.model))
+    if tokens > limit:
         raise ContextLengthExceeded(
             f"task {call.task.id!r}: the conversation has about {tokens} tokens, the chain's "
             f"token_limit is {limit}; send fewer or shorter messages"
         )
+    return msgspec.structs.replace(wants, context_tokens=tokens, counted=True)
 
 
 def _client_request(call: TaskCall) -> ChatRequest:
@@ -196,7 +204,7 @@ def _tool_choice(
     return {**choice, "function": {**function, "name": names.sent(function["name"])}}
 
 
-def _outcome(turn: _Turn, answer: Answer) -> Outcome:
+async def _outcome(call: TaskCall, turn: _Turn, answer: Answer) -> Outcome:
     if answer.finish_reason is None:
         raise UpstreamProtocolError("the model's answer ended without a finish reason; try again")
     text, calls = answer.text, answer.tool_calls()
@@ -206,17 +214,22 @@ def _outcome(turn: _Turn, answer: Answer) -> Outcome:
         tool_calls=calls,
         timestamp=_now(),
     )
-    usage = answer.usage
+    routed = answer.route.model if answer.route else ""
+    usage = answer.usage or await _usage(call, turn, message, routed)
     finish_reason: FinishReason = "tool_calls" if calls else answer.finish_reason
     history = ChatHistory(
         messages=(*turn.history.messages, message),
-        model=turn.history.model or (answer.route.model if answer.route else ""),
-        input_tokens=(usage.prompt_tokens if usage else 0) or turn.tokens,
-        output_tokens=usage.completion_tokens if usage else _estimated(text, calls),
+        model=turn.history.model or routed,
+        input_tokens=usage.prompt_tokens or turn.wants.context_tokens,
+        output_tokens=usage.completion_tokens,
         finish_reason=finish_reason,
     )
     return Outcome(Value(history, "chat_history"), "tool-call" if calls else "executed")
 
 
-def _estimated(text: str, calls: tuple[ToolCall, ...]) -> int:
-    return estimate(text) + sum(estimate(call.function.arguments) for call in calls)
+async def _usage(call: TaskCall, turn: _Turn, message: Message, model: str) -> Usage:
+    """Count what the provider did not report."""
+    tokens = turn.wants.context_tokens
+    if not turn.wants.counted:
+        tokens = await call.tokens.count_history(turn.history, model)
+    return Usage(tokens, await call.tokens.count_messages((message,), model))

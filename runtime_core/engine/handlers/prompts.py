@@ -17,7 +17,6 @@ from runtime_core.engine.handlers.asking import (
     wanted,
 )
 from runtime_core.engine.handlers.structured import as_json, json_format, schema_problem
-from runtime_core.engine.tokens import estimate
 from runtime_core.engine.values import prompt_text
 from runtime_core.errors import ContextLengthExceeded, InvalidRequest
 from runtime_core.types import ExecuteConfig, Message
@@ -100,7 +99,8 @@ def _messages(call: TaskCall) -> tuple[Message, ...]:
 def _check_limit(call: TaskCall, prompt: str) -> None:
     limit = call.chain.token_limit
     if limit > 0:
-        tokens = estimate(f"{call.task.system_instruction}\n{prompt}")
+        model = next(iter(wanted("task", config_of(call.task)).models), "")
+        tokens = call.tokens.count(f"{call.task.system_instruction}\n{prompt}", model)
         if tokens > limit:
             raise ContextLengthExceeded(
                 f"task {call.task.id!r}: the prompt has about {tokens} tokens, the chain's "

@@ -14,6 +14,7 @@ from runtime_core.engine.closing import closing
 from runtime_core.errors import InvalidRequest, NotFound, RuntimeCoreError, Unprocessable
 from runtime_core.http.answers import answer
 from runtime_core.http.conversation import (
+    asked_model,
     context_length,
     new_message,
     reply_of,
@@ -27,7 +28,13 @@ from runtime_core.http.pagination import PageQuery, listing
 from runtime_core.http.runs import new_run_id, run_headers
 from runtime_core.http.sse import EventStream, sse_frame
 from runtime_core.http.wire.chat import ChatAnswer, ChatBody, SessionWire, session_wire, usage_wire
-from runtime_core.protocols import ChainRunner, ChainStore, ModelGateway, SessionStore
+from runtime_core.protocols import (
+    ChainRunner,
+    ChainStore,
+    ModelGateway,
+    SessionStore,
+    TokenCounter,
+)
 from runtime_core.settings import Settings
 from runtime_core.types import (
     ChatHistory,
@@ -85,6 +92,7 @@ async def say(
     chains: NamedDependency[ChainStore],
     sessions: NamedDependency[SessionStore],
     models: NamedDependency[ModelGateway],
+    tokens: NamedDependency[TokenCounter],
     settings: NamedDependency[Settings],
     tenant_id: NamedDependency[str],
 ) -> Response[ChatAnswer]:
@@ -101,7 +109,8 @@ async def say(
     chain = (await chains.get(tenant_id, chain_id)).chain
     said = new_message("user", data.message)
     history = (*past.messages, said) if past else (said,)
-    history = trimmed(history, *await context_length(chain, models))
+    limits = await context_length(chain, models)
+    history = await trimmed(history, *limits, tokens=tokens, model=asked_model(chain, models))
     run = RunRequest(
         chain=chain,
         input=Value(ChatHistory(history), "chat_history"),

@@ -28,6 +28,7 @@ class Server:
     def __init__(self, folder: Path, environ: dict[str, str]) -> None:
         self.stderr = folder / "stderr"
         clean = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        clean["RUNTIME_TOKENIZER"] = "estimate"
         with self.stderr.open("w") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "runtime_core", "serve", "--port", "0"],

@@ -44,6 +44,7 @@ async def server(
     request: pytest.FixtureRequest, tmp_path: Path, backends: list[UpstreamProcess]
 ) -> AsyncIterator[tuple[Kernel, httpx.AsyncClient]]:
     settings = Settings(
+        tokenizer="estimate",
         database_url=f"sqlite:///{tmp_path / 'runtime.db'}",
         router=request.param,
         backends=tuple(

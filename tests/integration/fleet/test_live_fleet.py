@@ -109,7 +109,12 @@ async def start(database_url: str, tmp_path: Any) -> AsyncIterator[Any]:
 
         async def begin(**environ: str) -> Server:
             settings = Settings.load(
-                environ={"DATABASE_URL": database_url, **environ}, directory=tmp_path
+                environ={
+                    "DATABASE_URL": database_url,
+                    "RUNTIME_TOKENIZER": "estimate",
+                    **environ,
+                },
+                directory=tmp_path,
             )
             acme = Acme()
             plugins = Plugins.of(

@@ -241,6 +241,7 @@ async def _running(folder: Path, patience: float) -> AsyncIterator[Server]:
             type="openai", base_url=f"http://127.0.0.1:{upstream.port}/v1", api_key="sk-fake"
         )
         settings = Settings(
+            tokenizer="estimate",
             database_url=f"sqlite:///{folder / 'runtime.db'}",
             backends=(backend,),
             disable_plugins=("ollama",),

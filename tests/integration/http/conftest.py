@@ -17,6 +17,7 @@ from litestar.testing import TestClient
 from runtime_core import http
 from runtime_core.engine.handlers import builtin_handlers
 from runtime_core.engine.machine import Machine
+from runtime_core.engine.tokens import Counter
 from runtime_core.engine.toolbox import SourceToolbox
 from runtime_core.errors import NoBackendAvailable
 from runtime_core.settings import Settings
@@ -209,6 +210,7 @@ def application(
         "sessions": database.sessions,
         "models": models,
         "toolbox": toolbox,
+        "tokens": Counter(),
         "plugins": (),
         "backends": database.backends,
         "model_store": database.models,

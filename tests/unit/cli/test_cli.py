@@ -87,6 +87,32 @@ def test_doctor_reports_a_wrong_setting(run):
     assert done.output.splitlines()[-1] == "1 thing needs repair"
 
 
+def test_doctor_says_which_tokenizer_counts(run):
+    done = run("doctor", PORT="0", RUNTIME_TOKENIZER="estimate")
+    assert "ok    tokenizer  estimate: a token per four bytes\n" in done.output
+
+
+def test_doctor_loads_the_tokenizer_and_says_what_is_wrong(run, monkeypatch):
+    def broken(name):
+        raise ValueError("no vocabulary")
+
+    # the library would ask the network
+    monkeypatch.setattr("tiktoken.get_encoding", broken)
+    done = run("doctor", PORT="0", RUNTIME_TOKENIZER="tiktoken")
+    assert "warn  tokenizer  tiktoken cannot be loaded: " in done.output
+    assert "no vocabulary" in done.output
+    assert "what to do: repair it, or set RUNTIME_TOKENIZER=estimate" in done.output
+    monkeypatch.setattr("tiktoken.get_encoding", str)
+    done = run("doctor", PORT="0", RUNTIME_TOKENIZER="tiktoken")
+    assert "ok    tokenizer  tiktoken counts tokens\n" in done.output
+
+
+def test_doctor_names_the_tokenizers_there_are(run):
+    done = run("doctor", PORT="0", RUNTIME_TOKENIZER="tiktokn")
+    assert done.exit_code == 1
+    assert "no tokenizer driver 'tiktokn' is installed; did you mean tiktoken?" in done.output
+
+
 def test_a_port_in_use(run, taken):
     done = run("serve", PORT=str(taken))
     assert done.exit_code == 1

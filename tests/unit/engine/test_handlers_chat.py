@@ -8,7 +8,6 @@ import re
 import pytest
 
 from runtime_core.engine.handlers.names import ToolNames
-from runtime_core.engine.tokens import count_history, estimate
 from runtime_core.errors import (
     ContextLengthExceeded,
     InvalidRequest,
@@ -225,22 +224,6 @@ async def test_another_system_message_does_not_count_as_the_instruction(bench):
 # -------------------------------------------------------------------------
 # Tokens
 # -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "tokens"), [("", 0), ("a", 1), ("abcd", 1), ("abcde", 2), ("日本語", 3), ("é", 1)]
-)
-def test_the_estimate(text, tokens):
-    assert estimate(text) == tokens
-
-
-def test_counts_that_came_along_are_trusted_up_to_the_last_answer():
-    user, answer = Message(role="user", content="x" * 40), Message(role="assistant", content="y")
-    late = Message(role="tool", content="z" * 8)
-    assert count_history(ChatHistory((user,))) == 10
-    assert count_history(ChatHistory((user,), input_tokens=3)) == 3
-    assert count_history(ChatHistory((user, answer), "", 3, 4)) == 7
-    assert count_history(ChatHistory((user, answer, late), "", 3, 4)) == 9
 
 
 async def test_a_conversation_over_the_token_limit_is_refused(bench):

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from runtime_core.errors import (
+    ContextLengthExceeded,
     InvalidRequest,
     NoBackendAvailable,
     TimedOut,
@@ -30,6 +31,7 @@ from runtime_core.types import (
     ChatChunk,
     ChatRequest,
     Embeddings,
+    Message,
     ModelInfo,
     Routed,
     Wanted,
@@ -84,7 +86,7 @@ class Provider:
 
 
 @asynccontextmanager
-async def fleet(*, router=None, budget=None, priorities=(), groups=None, **providers):
+async def fleet(*, router=None, budget=None, priorities=(), groups=None, tokens=None, **providers):
     groups = groups or {}
     backends = [
         Backend(
@@ -100,7 +102,7 @@ async def fleet(*, router=None, budget=None, priorities=(), groups=None, **provi
         for n, (name, provider) in enumerate(providers.items())
     ]
     async with Catalog(backends, period=3600) as catalog:
-        gateway = FleetGateway(catalog, {}, router=router, budget=budget)
+        gateway = FleetGateway(catalog, {}, router=router, budget=budget, tokens=tokens)
         await gateway.models()
         yield gateway
         assert [backend.in_flight for backend in catalog.backends] == [0] * len(backends)
@@ -442,3 +444,55 @@ async def test_a_connection_that_was_kept_open_for_too_long_says_nothing():
         gateway._catalog.backends[0].on_suspicion = suspected.append
         await ask(gateway)
         assert suspected == []
+
+
+# -------------------------------------------------------------------------
+# How long the prompt is
+# -------------------------------------------------------------------------
+
+
+class Count:
+    """Counts as many tokens as it is told, and remembers whose."""
+
+    def __init__(self, tokens):
+        self.tokens = tokens
+        self.asked = []
+
+    async def count_messages(self, messages, model=""):
+        self.asked.append((messages, model))
+        return self.tokens
+
+
+async def routed_by(count, estimated, *, counted=False):
+    """Ask fleets of a model with 100 tokens and one with 400 of the same name."""
+    lengths = {"short": 100, "long": 400}
+    providers = {
+        name: Provider(models=[ModelInfo("m", length)]) for name, length in lengths.items()
+    }
+    request = ChatRequest(model="", messages=(Message(role="user", content="hi"),))
+    async with fleet(tokens=count, **providers) as gateway:
+        wanted = Wanted("chat", ("m",), context_tokens=estimated, counted=counted)
+        routed, *_ = [item async for item in gateway.chat(wanted, request)]
+        return routed.backend
+
+
+async def test_a_prompt_that_may_not_fit_is_counted():
+    assert await routed_by(Count(100), 399) == "short"
+    count = Count(101)
+    assert await routed_by(count, 26) == "long"
+    [(messages, model)] = count.asked
+    assert (messages[0].content, model) == ("hi", "m")
+    with pytest.raises(ContextLengthExceeded, match="about 401 tokens"):
+        await routed_by(Count(401), 26)
+
+
+async def test_a_prompt_that_fits_whatever_its_tokens_is_not_counted():
+    count = Count(101)
+    assert await routed_by(count, 25) == "short"
+    assert count.asked == []
+
+
+async def test_what_was_counted_is_not_counted_again():
+    count = Count(1)
+    assert await routed_by(count, 101, counted=True) == "long"
+    assert count.asked == []

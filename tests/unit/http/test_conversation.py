@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from runtime_core.engine.tokens import estimate_messages
+from runtime_core.engine.tokens import Counter, estimate_messages
 from runtime_core.http.conversation import context_length, reply_of, trimmed, usage_of
 from runtime_core.types import (
     Chain,
@@ -27,30 +27,61 @@ def talk(turns: int, size: int = 40) -> list[Message]:
     return [*messages, Message(role="user", content="now".ljust(size))]
 
 
-def test_without_a_limit_everything_stays() -> None:
-    assert len(trimmed(talk(50), None)) == 101
+class Letters:
+    """A tokenizer with a token for each letter; remembers how many texts it was asked about."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def count(self, text: str, model: str) -> int:
+        self.asked += 1
+        return len(text)
 
 
-def test_what_fits_stays_and_begins_with_a_user() -> None:
-    kept = trimmed(talk(50), 100)
-    assert estimate_messages(kept) <= 75
-    assert kept[0].role == "user"
-    assert kept == tuple(talk(50)[-len(kept) :])
-    assert len(kept) == 7
+async def kept(
+    messages: list[Message], limit: int | None, answer: int | None = None
+) -> tuple[Message, ...]:
+    return await trimmed(messages, limit, answer, tokens=Counter())
 
 
-def test_the_answers_length_is_set_aside() -> None:
-    assert len(trimmed(talk(50), 100, 0)) == 9
-    assert len(trimmed(talk(50), 100, 60)) == 3
+async def test_without_a_limit_everything_stays() -> None:
+    assert len(await kept(talk(50), None)) == 101
+
+
+async def test_what_fits_stays_and_begins_with_a_user() -> None:
+    newest = await kept(talk(50), 100)
+    assert estimate_messages(newest) <= 75
+    assert newest[0].role == "user"
+    assert newest == tuple(talk(50)[-len(newest) :])
+    assert len(newest) == 7
+
+
+async def test_the_answers_length_is_set_aside() -> None:
+    assert len(await kept(talk(50), 100, 0)) == 9
+    assert len(await kept(talk(50), 100, 60)) == 3
 
 
 @pytest.mark.parametrize("limit", [0, 1, 5, 10])
-def test_the_last_message_always_stays(limit: int) -> None:
-    assert trimmed(talk(3), limit) == (talk(3)[-1],)
+async def test_the_last_message_always_stays(limit: int) -> None:
+    assert await kept(talk(3), limit) == (talk(3)[-1],)
 
 
-def test_a_short_conversation_is_untouched() -> None:
-    assert trimmed(talk(2), 10_000) == tuple(talk(2))
+async def test_a_short_conversation_is_untouched() -> None:
+    assert await kept(talk(2), 10_000) == tuple(talk(2))
+
+
+@pytest.mark.parametrize("size", [40, 4000])
+async def test_the_tokenizer_decides_what_fits(size: int) -> None:
+    newest = await trimmed(talk(50, size), 3 * size, 0, tokens=Counter(Letters()))
+    assert newest == tuple(talk(50, size)[-3:])
+
+
+async def test_what_fits_whatever_its_tokens_is_not_counted() -> None:
+    letters = Letters()
+    assert len(await trimmed(talk(2), 5 * 40, 0, tokens=Counter(letters))) == 5
+    assert letters.asked == 0
+    assert len(await trimmed(talk(2), 5 * 40 - 1, 0, tokens=Counter(letters))) == 3
+    assert letters.asked > 0
 
 
 class Models:

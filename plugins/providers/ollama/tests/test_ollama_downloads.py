@@ -32,7 +32,7 @@ class Server:
     """The server, and what its downloads told."""
 
     def __init__(self, folder: Path) -> None:
-        settings = Settings(database_url=f"sqlite:///{folder / 'runtime.db'}")
+        settings = Settings(database_url=f"sqlite:///{folder / 'runtime.db'}", tokenizer="estimate")
         self.kernel = compose(settings)
         transport = httpx.ASGITransport(app=serving(self.kernel))  # type: ignore[arg-type]
         self.client = httpx.AsyncClient(transport=transport, base_url="http://server")
