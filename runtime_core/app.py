@@ -30,6 +30,7 @@ from runtime_core.protocols import Services
 from runtime_core.settings import Settings, scheme_of
 from runtime_core.storage.cache import ChainCache
 from runtime_core.storage.cipher import Cipher
+from runtime_core.storage.schema import KERNEL_TABLES
 from runtime_core.storage.secrets import SecretVault
 from runtime_core.types import (
     BackendConfig,
@@ -85,7 +86,7 @@ class Kernel:
         :raises StartupError: the surroundings are not what the settings say.
         """
         try:
-            await self.database.migrate()
+            await self.database.migrate(self.plugins.tables)
             await self._declare_models()
             async with (
                 self.tokens,
@@ -192,6 +193,7 @@ def load_plugins(settings: Settings) -> Plugins:
         settings,
         task_handlers=builtin_handlers(),
         routes=http.kernel_routes(),
+        table_names=KERNEL_TABLES,
         check_routes=http.check_routes,
     )
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from runtime_core.protocols import HookSource, ProviderFactory, TaskHandler
-    from runtime_core.types import BackendConfig, PluginContext
+    from runtime_core.types import BackendConfig, PluginContext, TableSet
 
 # -------------------------------------------------------------------------
 # Before anything else
@@ -87,4 +87,18 @@ def register_routes(context: PluginContext) -> Sequence[ControllerRouterHandler]
 
     :param context: this plugin's name, settings and environment.
     :returns: route handlers.
+    """
+
+
+@hookspec
+def register_tables(context: PluginContext) -> TableSet:  # type: ignore[empty-body]
+    """Return the tables that this plugin keeps in the server's database.
+
+    They are called like the plugin, or begin with its name and a ``_``; their primary keys begin
+    with ``tenant_id``.  They are there, at the newest revision, before anything of the plugin
+    runs, and stay when the plugin is disabled or removed.
+
+    :param context: this plugin's name, settings and environment.
+    :returns: tables and their migrations (see `runtime_core.tables`); hook sources use them with
+        the ``database`` of their `Services`.
     """

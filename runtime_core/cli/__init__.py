@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
         "model": ("runtime_core.cli.model:model", "Declare, list, delete and fetch models."),
         "group": ("runtime_core.cli.group:group", "Say which backends serve which models."),
+        "secret": ("runtime_core.cli.secret:secret", "Store, list and delete secrets of hooks."),
         "plugins": ("runtime_core.cli.plugins:plugins", "List the installed plugins."),
         "doctor": ("runtime_core.cli.doctor:doctor", "Check that everything needed is there."),
         "migrate": ("runtime_core.cli.migrate:migrate", "Bring the database's tables up to date."),

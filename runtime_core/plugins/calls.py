@@ -16,7 +16,7 @@ import runtime_core
 from runtime_core import hookspecs
 from runtime_core._markers import PROJECT
 from runtime_core.errors import PluginError, PluginInvalid, PluginLoadError
-from runtime_core.plugins.contracts import CHECKS
+from runtime_core.plugins.contracts import CHECKS, check_table_names
 from runtime_core.plugins.guard import Failed, Overdue, run_within
 from runtime_core.settings.errors import explain, suggest
 from runtime_core.types import PluginContext
@@ -47,6 +47,7 @@ _NOT_THE_PLUGINS = (
 class Contribution:
     """Everything one plugin returned, by hook, checked; ``stage`` is what it is at."""
 
+    plugin: str
     hooks: tuple[str, ...] = ()
     results: dict[str, Any] = field(default_factory=dict)
     stage: str = "importing it"
@@ -62,7 +63,7 @@ def contribution_of(
     :param check_routes: raises when the plugin's routes cannot be mounted.
     :raises PluginError: with the reason; the plugin's code may have run in part.
     """
-    made = Contribution(stage=f"importing {candidate.target}")
+    made = Contribution(candidate.name, stage=f"importing {candidate.target}")
 
     def work() -> None:
         _collect(candidate, settings, made)
@@ -97,6 +98,8 @@ def _collect(candidate: Candidate, settings: Settings, made: Contribution) -> No
             checked = _plugin_settings(value, table, candidate.name)
             context = PluginContext(candidate.name, checked, settings.environ)
     _check_backend_types(made.results)
+    if tables := made.results.get("register_tables"):
+        check_table_names(candidate.name, tables)
 
 
 def _registered(module: object, name: str) -> pluggy.PluginManager:

@@ -7,6 +7,7 @@ A checker takes what a hookimpl returned and gives back a frozen copy, or raises
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,12 @@ from pydantic import BaseModel
 
 from runtime_core.errors import PluginInvalid
 from runtime_core.protocols import HookSource
-from runtime_core.types import DATA_TYPES, BackendConfig
+from runtime_core.types import DATA_TYPES, BackendConfig, TableSet, table_prefix, version_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ("CHECKS", "HOOKS", "routes_of")
+__all__ = ("CHECKS", "HOOKS", "check_table_names", "names_of_tables", "routes_of")
 
 _DATA_TYPES = ", ".join(sorted(DATA_TYPES))
 
@@ -91,6 +92,43 @@ def _task_handler(name: str, handler: Any) -> None:
         )
 
 
+def _tables(value: object) -> TableSet:
+    if not isinstance(value, TableSet):
+        raise PluginInvalid(f"must return a TableSet, not {_kind(value)}")
+    tables = getattr(value.metadata, "tables", None)
+    if not tables:
+        raise PluginInvalid("its metadata must be SQLAlchemy's, with tables in it")
+    if not re.fullmatch("[0-9]{4}", value.head):
+        raise PluginInvalid(f"head must be four digits such as 0001, not {value.head!r}")
+    if not re.fullmatch(r"\w+(\.\w+)+", value.migrations):
+        raise PluginInvalid(
+            f"migrations must name a package such as runtime_acme.migrations, "
+            f"not {value.migrations!r}"
+        )
+    for name, table in tables.items():
+        key = [column.name for column in table.primary_key]
+        if key[:1] != ["tenant_id"]:
+            raise PluginInvalid(f"the primary key of table {name!r} must begin with tenant_id")
+    return value
+
+
+def check_table_names(plugin: str, tables: TableSet) -> None:
+    """Raise unless every table is called like its plugin, or like it and more."""
+    prefix = table_prefix(plugin)
+    for name in tables.metadata.tables:
+        if name != prefix and not name.startswith(f"{prefix}_"):
+            raise PluginInvalid(
+                f"register_tables: table {name!r} must be called {prefix!r}, or begin with "
+                f"'{prefix}_'"
+            )
+
+
+def names_of_tables(plugin: str, tables: TableSet) -> Iterator[str]:
+    """Yield the names that a plugin takes in the database."""
+    yield from tables.metadata.tables
+    yield version_table(plugin)
+
+
 def _routes(value: object) -> Sequence[object]:
     found = _sequence(value, "route handlers, controllers or routers")
     for route in found:
@@ -110,6 +148,7 @@ CHECKS: Mapping[str, Callable[[object], Any]] = MappingProxyType(
         "register_hook_sources": _hook_sources,
         "register_task_handlers": _task_handlers,
         "register_routes": _routes,
+        "register_tables": _tables,
     }
 )
 

@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 
 from runtime_core.errors import DuplicateName, PluginError, PluginLoadError
 from runtime_core.plugins.calls import contribution_of
-from runtime_core.plugins.contracts import routes_of
+from runtime_core.plugins.contracts import names_of_tables, routes_of
 from runtime_core.plugins.discovery import Candidate, Requirements, installed
 from runtime_core.settings import Settings
 from runtime_core.settings.errors import suggest
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from runtime_core.plugins.calls import Contribution
     from runtime_core.protocols import HookSource, ProviderFactory, TaskHandler
+    from runtime_core.types import TableSet
 
 __all__ = ("Plugins",)
 
@@ -34,6 +35,7 @@ _NAMED = MappingProxyType(
         "register_hook_sources": "hook source",
         "register_task_handlers": "task handler",
         "register_routes": "route",
+        "register_tables": "table",
     }
 )
 
@@ -44,7 +46,8 @@ class Plugins:
 
     A plugin that cannot be used is in ``reports`` with its error, and in nothing else.
     ``hook_sources`` are in the order in which they shadow each other; ``routes`` are without the
-    kernel's own, ``task_handlers`` with them.  ``warnings`` are settings that no plugin reads.
+    kernel's own, ``task_handlers`` with them.  ``tables`` are by the plugin's name.  ``warnings``
+    are settings that no plugin reads.
     """
 
     providers: Mapping[str, ProviderFactory]
@@ -52,6 +55,7 @@ class Plugins:
     hook_sources: Mapping[str, HookSource]
     task_handlers: Mapping[str, TaskHandler]
     routes: Sequence[Any]
+    tables: Mapping[str, TableSet]
     reports: Sequence[PluginReport]
     warnings: Sequence[str] = ()
 
@@ -62,6 +66,7 @@ class Plugins:
         *,
         task_handlers: Mapping[str, TaskHandler] = MappingProxyType({}),
         routes: Sequence[object] = (),
+        table_names: Sequence[str] = (),
         check_routes: Callable[[Sequence[Any]], object] | None = None,
     ) -> Self:
         """Find the installed plugins and call their hooks.
@@ -70,10 +75,13 @@ class Plugins:
 
         :param task_handlers: the kernel's own, whose names no plugin can take.
         :param routes: the kernel's own, likewise.
+        :param table_names: those of the kernel's tables, likewise.
         :param check_routes: raises when one plugin's routes cannot be mounted.
         :raises PluginError: with ``settings.strict``, when a plugin cannot be used.
         """
-        return cls._of(installed(), _Registry(settings, check_routes), task_handlers, routes)
+        registry = _Registry(settings, check_routes)
+        registry.claim_kernels(task_handlers, routes, table_names)
+        return cls._of(installed(), registry, task_handlers)
 
     @classmethod
     def of(
@@ -83,6 +91,7 @@ class Plugins:
         settings: Settings | None = None,
         task_handlers: Mapping[str, TaskHandler] = MappingProxyType({}),
         routes: Sequence[object] = (),
+        table_names: Sequence[str] = (),
         check_routes: Callable[[Sequence[Any]], object] | None = None,
     ) -> Self:
         """Use these modules, or other objects with hookimpls, by name, in place of installed ones.
@@ -91,7 +100,8 @@ class Plugins:
         """
         candidates = [_in_memory(name, plugin) for name, plugin in sorted(plugins.items())]
         registry = _Registry(settings or Settings(), check_routes)
-        return cls._of(candidates, registry, task_handlers, routes)
+        registry.claim_kernels(task_handlers, routes, table_names)
+        return cls._of(candidates, registry, task_handlers)
 
     @property
     def quarantined(self) -> Sequence[PluginReport]:
@@ -104,10 +114,7 @@ class Plugins:
         candidates: Sequence[Candidate],
         registry: _Registry,
         task_handlers: Mapping[str, TaskHandler],
-        routes: Sequence[object],
     ) -> Self:
-        registry.claim("register_task_handlers", task_handlers, _KERNEL)
-        registry.claim("register_routes", routes, _KERNEL)
         for candidate in candidates:
             registry.add(candidate)
         warnings = _unread(registry.settings, candidates)
@@ -122,6 +129,7 @@ class Plugins:
             ),
             routes=registry.listed("register_routes"),
             reports=tuple(sorted(registry.reports, key=lambda one: (one.name, one.distribution))),
+            tables=registry.tables(),
             warnings=warnings,
         )
 
@@ -153,6 +161,12 @@ class _Registry:
         self._active.append(contribution)
         self.reports.append(_report(candidate, "active", hooks=contribution.hooks))
 
+    def claim_kernels(self, task_handlers: Any, routes: Any, table_names: Any) -> None:
+        """Take the kernel's names before any plugin can."""
+        self.claim("register_task_handlers", task_handlers, _KERNEL)
+        self.claim("register_routes", routes, _KERNEL)
+        self.claim("register_tables", table_names, _KERNEL)
+
     def claim(self, hook: str, result: Any, owner: str) -> None:
         """Take the names in a hook's result."""
         for name in _names(hook, result):
@@ -169,6 +183,11 @@ class _Registry:
         """Return the lists of all active plugins as one."""
         return tuple(item for one in self._active for item in one.results.get(hook, ()))
 
+    def tables(self) -> Mapping[str, TableSet]:
+        """Return the tables of the active plugins that have some, by the plugin's name."""
+        found = {one.plugin: one.results.get("register_tables") for one in self._active}
+        return MappingProxyType({name: tables for name, tables in found.items() if tables})
+
     def _accepted(self, candidate: Candidate) -> Contribution:
         if owner := self._plugin_names.get(candidate.name):
             raise DuplicateName(
@@ -181,6 +200,8 @@ class _Registry:
         self._requirements.check(candidate)
         contribution = contribution_of(candidate, self.settings, self.check_routes)
         results = {hook: contribution.results.get(hook, ()) for hook in _NAMED}
+        if tables := contribution.results.get("register_tables"):
+            results["register_tables"] = tuple(names_of_tables(candidate.name, tables))
         for hook, result in results.items():
             self._check_names(hook, result, candidate)
         for hook, result in results.items():

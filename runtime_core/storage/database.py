@@ -6,11 +6,17 @@ import asyncio
 import logging
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Double, exc, literal_column, text
 
-from runtime_core.errors import DatabaseUnavailable, SettingsError
+from runtime_core.errors import (
+    DatabaseUnavailable,
+    RuntimeCoreError,
+    SettingsError,
+    StartupError,
+)
 from runtime_core.storage.backends import Backends
 from runtime_core.storage.chains import Chains
 from runtime_core.storage.cipher import Cipher
@@ -19,7 +25,7 @@ from runtime_core.storage.downloads import Downloads
 from runtime_core.storage.groups import Groups
 from runtime_core.storage.models import Models
 from runtime_core.storage.provider_configs import ProviderConfigs
-from runtime_core.storage.schema import HEAD, SchemaState, read_revision, upgrade
+from runtime_core.storage.schema import KERNEL, SchemaState, read_revision, schema_of, upgrade
 from runtime_core.storage.secrets import Secrets
 from runtime_core.storage.sessions import Sessions
 
@@ -37,7 +43,9 @@ if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql, sqlite
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+    from runtime_core.storage.schema import Schema
     from runtime_core.tables.pagination import AnyRow
+    from runtime_core.types import TableSet
 
 __all__ = ("Database", "Driver", "reason_of")
 
@@ -138,22 +146,36 @@ class Database:
         """Return an INSERT that has ``on_conflict_do_update``."""
         return self._driver.insert(table)
 
-    async def migrate(self) -> None:
+    async def migrate(self, plugins: Mapping[str, TableSet] = MappingProxyType({})) -> None:
         """Bring the tables to the newest revision; one of several processes does the work.
 
+        The kernel's come first, then each plugin's, in a transaction of their own.
+
+        :param plugins: the tables of plugins, by the plugin's name.
         :raises SettingsError: the database cannot be used as it is configured.
-        :raises StartupError: its tables are newer than this program.
+        :raises StartupError: tables are newer than this program, or a migration failed; the message
+            names the plugin whose they are.
         """
-        if (await self.schema()).revision == HEAD:
-            return
-        await self._whole(self._migrate())
+        schemas = _schemas(plugins)
+        states = await self._whole(self._states(schemas))
+        for schema, state in zip(schemas, states, strict=True):
+            if state.revision != state.head:
+                await self._whole(self._migrated(schema))
 
     async def schema(self) -> SchemaState:
-        """Return the revision of the tables and the one this program wants.
+        """Return the revision of the kernel's tables and the one this program wants.
 
         :raises SettingsError: the database cannot be used as it is configured.
         """
-        return await self._whole(self._schema())
+        return (await self._whole(self._states((KERNEL,))))[0]
+
+    async def plugin_schemas(self, plugins: Mapping[str, TableSet]) -> Mapping[str, SchemaState]:
+        """Return the same of each plugin's tables, by the plugin's name.
+
+        :raises SettingsError: the database cannot be used as it is configured.
+        """
+        states = await self._whole(self._states(_schemas(plugins)))
+        return dict(zip(sorted(plugins), states[1:], strict=True))
 
     async def ping(self) -> None:
         """Return when the database answers.
@@ -198,19 +220,36 @@ class Database:
         async with self._connected(self._driver.writer) as connection, connection.begin():
             return await work(connection)
 
-    async def _migrate(self) -> None:
+    async def _migrated(self, schema: Schema) -> None:
+        if not schema.plugin:
+            await self._migrate(schema)
+            return
+        # migrations of a plugin are its code: whatever they raise is told with its name
+        [outcome] = await asyncio.gather(self._migrate(schema), return_exceptions=True)
+        if isinstance(outcome, Exception):
+            raise StartupError(
+                f"plugin {schema.plugin!r}: {_in_words(outcome)}. Or add {schema.plugin!r} to "
+                "RUNTIME_DISABLE_PLUGINS: its tables then stay as they are"
+            ) from outcome
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+    async def _migrate(self, schema: Schema) -> None:
         try:
             async with self._driver.writer.begin() as connection:
                 for statement in self._driver.migration_lock:
                     await connection.execute(text(statement))
-                await upgrade(connection)
+                await upgrade(connection, schema)
         except self._failures() as error:
             raise self._misconfigured(error) from error
 
-    async def _schema(self) -> SchemaState:
+    async def _states(self, schemas: Sequence[Schema]) -> list[SchemaState]:
         try:
             async with self._driver.reader.connect() as connection:
-                return SchemaState(revision=await read_revision(connection), head=HEAD)
+                return [
+                    SchemaState(revision=await read_revision(connection, one), head=one.head)
+                    for one in schemas
+                ]
         except self._failures() as error:
             raise self._misconfigured(error) from error
 
@@ -235,6 +274,19 @@ class Database:
     def _unavailable(self, error: BaseException) -> DatabaseUnavailable:
         logger.error("%s", self._driver.explain(error))
         return DatabaseUnavailable("the database cannot be used now: try again", retry_after=1.0)
+
+
+def _schemas(plugins: Mapping[str, TableSet]) -> list[Schema]:
+    return [KERNEL, *(schema_of(name, tables) for name, tables in sorted(plugins.items()))]
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, RuntimeCoreError):
+        return error.message
+    reason = f"{type(error).__name__}: {error}"
+    return (
+        f"its tables cannot be brought up to date: {reason}. Repair it, or install another release"
+    )
 
 
 def _rows(result: CursorResult[*tuple[Any, ...]]) -> Sequence[AnyRow]:

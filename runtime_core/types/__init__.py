@@ -69,6 +69,7 @@ from runtime_core.types.runs import (
 )
 from runtime_core.types.secrets import SecretInfo, redacted
 from runtime_core.types.sessions import ChatSession, Page, StoredChain
+from runtime_core.types.tables import TableSet, table_prefix, version_table
 
 __all__ = (
     "BUILTIN_GROUPS",
@@ -123,6 +124,7 @@ __all__ = (
     "StepStarted",
     "StoredBackend",
     "StoredChain",
+    "TableSet",
     "Task",
     "Tool",
     "ToolCall",
@@ -134,5 +136,7 @@ __all__ = (
     "Value",
     "Wanted",
     "redacted",
+    "table_prefix",
     "text_of",
+    "version_table",
 )

@@ -15,6 +15,7 @@ from runtime_core.http.routes.models import MODELS
 from runtime_core.http.routes.providers import PROVIDERS
 from runtime_core.http.routes.queue import QUEUE
 from runtime_core.http.routes.route import ROUTE
+from runtime_core.http.routes.secrets import SECRETS
 from runtime_core.http.routes.state import STATE
 from runtime_core.http.routes.supported import SUPPORTED
 from runtime_core.http.routes.taskchains import TASK_CHAINS
@@ -30,4 +31,5 @@ __all__ = ("kernel_routes",)
 def kernel_routes() -> Sequence[HTTPRouteHandler]:
     """Return the handlers of every route that needs no plugin."""
     fleet = (*BACKENDS, *STATE, *MODELS, *GROUPS, *AFFINITY, *PROVIDERS, *ROUTE, *QUEUE)
-    return (*DOCUMENTS, *EXECUTE, *EMBED, *CHAT, *SUPPORTED, *TASK_CHAINS, *fleet)
+    running = (*EXECUTE, *EMBED, *CHAT, *SUPPORTED)
+    return (*DOCUMENTS, *running, *TASK_CHAINS, *fleet, *SECRETS)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from alembic import context
 
-from runtime_core.storage.schema import VERSION_TABLE
-from runtime_core.storage.tables import Row
+from runtime_core.storage.schema import KERNEL
 
+schema = context.config.attributes.get("schema", KERNEL)
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=Row.metadata,
-    version_table=VERSION_TABLE,
+    target_metadata=schema.metadata,
+    version_table=schema.version_table,
     # SQLite cannot alter most of a table in place
     render_as_batch=True,
 )

@@ -15,6 +15,7 @@ import uvicorn
 from litestar.testing import TestClient
 
 from runtime_core import http
+from runtime_core.bus import MemoryBus
 from runtime_core.engine.handlers import builtin_handlers
 from runtime_core.engine.machine import Machine
 from runtime_core.engine.tokens import Counter
@@ -22,6 +23,7 @@ from runtime_core.engine.toolbox import SourceToolbox
 from runtime_core.errors import NoBackendAvailable
 from runtime_core.settings import Settings
 from runtime_core.storage import postgres, sqlite
+from runtime_core.storage.secrets import SecretVault
 from runtime_core.types import (
     BackendConfig,
     BackendState,
@@ -207,6 +209,7 @@ def application(
         "settings": configured,
         "runner": Machine(builtin_handlers(), models, toolbox),
         "chains": database.chains,
+        "secrets": SecretVault(database.secrets, MemoryBus()),
         "sessions": database.sessions,
         "models": models,
         "toolbox": toolbox,
