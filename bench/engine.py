@@ -13,6 +13,7 @@ from runtime_core.engine.chain import decode_chain
 from runtime_core.engine.handlers import builtin_handlers
 from runtime_core.engine.machine import Machine
 from runtime_core.engine.toolbox import SourceToolbox
+from runtime_core.errors import ModelNotFound
 from runtime_core.types import (
     ChatChunk,
     ChatRequest,
@@ -174,3 +175,6 @@ class _Models:
 
     async def find(self, name: str) -> ModelInfo | None:
         return None
+
+    def missing(self, name: str) -> ModelNotFound:
+        return ModelNotFound(f"no backend has the model {name!r}", param="model")

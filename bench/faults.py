@@ -39,9 +39,8 @@ UNREACHABLE = ("TLS failure", "DNS failure")
 SILENCE = 0.3
 LIMIT = 3.0
 
-#: What may be answered when nobody can stand in; 404 when no backend was ever heard of the model.
+#: What may be answered when nobody can stand in.
 DOCUMENTED = {
-    (404, "model_not_found"),
     (429, "rate_limit_exceeded"),
     (502, "upstream_error"),
     (503, "no_backend_available"),

@@ -53,7 +53,8 @@ class Backend:
 
     ``error`` is the reason why the models could not be listed; "" when they could, or when
     nobody has looked yet (``listed_at`` None, else seconds of the monotonic clock).  ``models``
-    are what was ``listed``, with what is declared of them.  ``loaded`` are those in the backend's
+    are what was ``listed``, with what is declared of them; ``held`` is what was listed when that
+    last went well, None for never.  ``loaded`` are those in the backend's
     memory, ``wanted`` those declared for it.  ``latency`` is that of the listing in seconds.
     ``error_at`` and ``checked_at`` are RFC 3339, "" for never.
 
@@ -78,6 +79,7 @@ class Backend:
         self.stored = stored
         self.listed: tuple[ModelInfo, ...] = ()
         self.models: tuple[ModelInfo, ...] = ()
+        self.held: tuple[ModelInfo, ...] | None = None
         self.loaded: tuple[str, ...] = ()
         self.error = ""
         self.error_at = ""

@@ -368,7 +368,7 @@ def _keep(backend: Backend, found: Listing) -> None:
             backend.error_at = found.checked_at
         backend.failures += 1
     else:
-        backend.listed = settled(backend.listed, found.models)
+        backend.listed = backend.held = settled(backend.listed, found.models)
         backend.loaded = found.loaded
         backend.error_at, backend.failures = "", 0
     backend.error, backend.latency = found.error, found.latency

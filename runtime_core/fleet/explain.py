@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from runtime_core.errors import ModelNotFound, NoBackendAvailable
+from runtime_core.fleet.names import same_model
 from runtime_core.fleet.selection import has, provider_place
 from runtime_core.types import RouteCandidate, RouteExplanation
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from runtime_core.fleet.selection import Candidate, Selection, Wish
     from runtime_core.types import ModelRole, Wanted
 
-__all__ = ("explanation",)
+__all__ = ("explanation", "not_found")
 
 
 def explanation(
@@ -113,3 +115,28 @@ def _row(backend: Backend, model: str, reason: str) -> RouteCandidate:
 def _time_in(seconds: float) -> str:
     when = datetime.now(UTC) + timedelta(seconds=seconds)
     return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def not_found(name: str, backends: Iterable[Backend]) -> ModelNotFound | NoBackendAvailable:
+    """Return the error of a request for a model that no backend lists.
+
+    While a backend is out that had the model, or of which nobody knows what it has, nobody knows
+    that the model does not exist: asking again may help.  Backends nobody asked for do not count.
+    """
+    lines = [
+        f"- backend {backend.config.name} ({backend.config.base_url}) is out: {backend.error}"
+        for backend in backends
+        if backend.error and not backend.config.implicit and _may_have(backend, name)
+    ]
+    if not lines:
+        return ModelNotFound(
+            f"no backend has the model {name!r} now; GET /v1/models lists what there is",
+            param="model",
+        )
+    text = f"the model {name!r} cannot be found now, but may be where nobody answers:"
+    return NoBackendAvailable("\n".join([text, *lines]), param="model")
+
+
+def _may_have(backend: Backend, name: str) -> bool:
+    held = backend.held
+    return held is None or any(same_model(name, model.name) for model in held)

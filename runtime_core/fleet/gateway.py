@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from msgspec.structs import replace
 
 from runtime_core.errors import ContextLengthExceeded, NoBackendAvailable, UpstreamProtocolError
-from runtime_core.fleet.explain import explanation
+from runtime_core.fleet.explain import explanation, not_found
 from runtime_core.fleet.policies import Preference
 from runtime_core.fleet.records import Registry
 from runtime_core.fleet.search import Budget, Search
@@ -19,6 +19,7 @@ from runtime_core.fleet.selection import LAST_RESORT, Candidate, Defaults, Selec
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 
+    from runtime_core.errors import RuntimeCoreError
     from runtime_core.fleet.catalog import Backend, Catalog
     from runtime_core.fleet.search import Attempt
     from runtime_core.fleet.selection import Choice
@@ -133,6 +134,10 @@ class FleetGateway:
         if self._selection.find(name) is None:
             await self._catalog.refresh()
         return self._selection.find(name)
+
+    def missing(self, name: str) -> RuntimeCoreError:
+        """Return what to tell a client whose model `find` did not find."""
+        return not_found(name, self._catalog.backends)
 
     def default_model(self, role: str) -> str:
         """The configured model of a role, "" when the choice is left to routing."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from runtime_core.errors import RuntimeCoreError
     from runtime_core.types import (
         BackendConfig,
         Chain,
@@ -68,6 +69,14 @@ class ModelGateway(Protocol):
 
     async def find(self, name: str) -> ModelInfo | None:
         """Return the model a name (exact, or equal after normalisation) stands for."""
+        ...
+
+    def missing(self, name: str) -> RuntimeCoreError:
+        """Return what to tell a client whose model `find` did not find.
+
+        `ModelNotFound` when no backend has it, `NoBackendAvailable` while one that cannot be
+        reached may have it.
+        """
         ...
 
 

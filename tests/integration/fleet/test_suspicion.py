@@ -19,6 +19,19 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+ASKING = {
+    "id": "asking",
+    "tasks": [
+        {
+            "id": "ask",
+            "handler": "raw_string",
+            "prompt_template": "{{.input}}",
+            "execute_config": {"model": "m"},
+            "transition": {"branches": [{"operator": "default", "goto": "end"}]},
+        }
+    ],
+}
+
 QUESTION = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 
 
@@ -106,3 +119,54 @@ async def test_a_backend_that_is_well_but_fails_calls_stays(
     state = next(one for one in (await client.get("/state")).json() if one["name"] == "first")
     assert state["reachable"]
     assert first.asked == 3
+
+
+async def test_a_model_whose_backend_is_out_is_not_said_to_be_missing(
+    tmp_path: Path, services: list[FaultyService]
+) -> None:
+    """404 has clients give up; that nobody can know what there is passes."""
+    never, well = services
+    well.models = ("other",)
+    await never.die()
+    settings = Settings(
+        database_url=f"sqlite:///{tmp_path / 'lone.db'}",
+        backends=tuple(
+            BackendSettings(type="openai", name=name, base_url=service.url)
+            for name, service in (("never", never), ("well", well))
+        ),
+        catalog_refresh=86_400.0,
+    )
+    chat = {"messages": [{"role": "user", "content": "hi"}]}
+    requests: list[tuple[str, dict[str, Any]]] = [
+        ("/v1/chat/completions", {**chat, "model": "m"}),
+        ("/v1/embeddings", {"input": "hi", "model": "m"}),
+        ("/execute", {"prompt": "hi", "model_name": "m"}),
+        ("/embed", {"text": "hi"}),
+        ("/tasks", {"input": "hi", "chain": ASKING}),
+    ]
+    async with (
+        listening(compose(settings)) as url,
+        httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as client,
+    ):
+        for path, body in requests:
+            answer = await client.post(path, json=body)
+            error = answer.json()["error"]
+            assert (answer.status_code, error["code"]) == (503, "no_backend_available"), path
+            assert (
+                f"backend never ({never.url}) is out: never cannot be reached" in error["message"]
+            ), path
+        assert (await client.get("/v1/models/m")).status_code == 503
+        await never.listen()
+        async with asyncio.timeout(15), client.stream("GET", "/state/stream") as response:
+            await States(response).until(name="never", reachable=True)
+        assert (await client.post(requests[0][0], json=requests[0][1])).status_code == 200
+        missing = await client.post("/v1/chat/completions", json={**chat, "model": "none"})
+        assert (missing.status_code, missing.json()["error"]["param"]) == (404, "model")
+        # a model that was there is somewhere, also while its backend is out again
+        await never.die()
+        assert (await client.post(requests[0][0], json=requests[0][1])).status_code == 502
+        async with asyncio.timeout(15), client.stream("GET", "/state/stream") as response:
+            await States(response).until(name="never", reachable=False)
+        assert (await client.post(requests[0][0], json=requests[0][1])).status_code == 503
+        missing = await client.post("/v1/chat/completions", json={**chat, "model": "none"})
+        assert (missing.status_code, missing.json()["error"]["code"]) == (404, "model_not_found")

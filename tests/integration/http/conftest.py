@@ -20,7 +20,7 @@ from runtime_core.engine.handlers import builtin_handlers
 from runtime_core.engine.machine import Machine
 from runtime_core.engine.tokens import Counter
 from runtime_core.engine.toolbox import SourceToolbox
-from runtime_core.errors import NoBackendAvailable
+from runtime_core.errors import ModelNotFound, NoBackendAvailable
 from runtime_core.settings import Settings
 from runtime_core.storage import postgres, sqlite
 from runtime_core.storage.secrets import SecretVault
@@ -109,6 +109,9 @@ class Models:
 
     async def find(self, name: str) -> ModelInfo | None:
         return ModelInfo("m1", self.context_length) if name == "m1" else None
+
+    def missing(self, name: str) -> ModelNotFound:
+        return ModelNotFound(f"no backend has the model {name!r}", param="model")
 
     async def explain(self, wanted: Wanted) -> RouteExplanation:
         self.explained = wanted

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from runtime_core.errors import UpstreamUnavailable
+from runtime_core.errors import ModelNotFound, NoBackendAvailable, UpstreamUnavailable
 from runtime_core.fleet.backend import Backend
 from runtime_core.fleet.breaker import BreakerLimits
 from runtime_core.fleet.catalog import Catalog
@@ -178,3 +178,50 @@ async def test_the_index_follows_changes(pair):
     assert holders(index.alike("m")) == []
     assert holders(index.exactly("n")) == [("a", "n")]
     assert index._by_meaning.keys() == {"n"}
+
+
+# -------------------------------------------------------------------------
+# Models that nobody lists
+# -------------------------------------------------------------------------
+
+DOWN = UpstreamUnavailable("refused")
+
+
+async def missing(name, *backends):
+    async with fleet(*backends) as gateway:
+        assert await gateway.find(name) is None
+        return gateway.missing(name)
+
+
+async def test_a_model_that_no_backend_has_is_not_found():
+    error = await missing("m", backend("a", Lister("x")), backend("b", Lister()))
+    assert isinstance(error, ModelNotFound)
+    assert (error.param, "'m'" in error.message) == ("model", True)
+
+
+async def test_a_backend_that_was_never_listed_may_have_any_model():
+    error = await missing("m", backend("a", Lister("x")), backend("b", Lister(error=DOWN)))
+    assert isinstance(error, NoBackendAvailable)
+    assert error.param == "model"
+    assert error.message.endswith("\n- backend b (http://b) is out: refused")
+
+
+async def test_a_backend_nobody_asked_for_is_no_reason_to_wait():
+    error = await missing("m", backend("b", Lister(error=DOWN), implicit=True))
+    assert isinstance(error, ModelNotFound)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("m", NoBackendAvailable), ("org/M:latest", NoBackendAvailable), ("x", ModelNotFound)],
+)
+async def test_a_backend_that_is_out_has_what_it_had(monkeypatch, name, kind):
+    monkeypatch.setattr("runtime_core.fleet.catalog._MINIMUM_AGE_S", 0)
+    provider = Lister("old", "m")
+    async with fleet(backend("b", provider)) as gateway:
+        provider.listed = [ModelInfo("m")]
+        await gateway.find("nothing")
+        provider.error = DOWN
+        assert await gateway.find("nothing") is None
+        assert isinstance(gateway.missing(name), kind)
+        assert isinstance(gateway.missing("old"), ModelNotFound)

@@ -38,6 +38,7 @@ async def chain_for(
     """Return the chain that answers a request for *model* on ``/v1``.
 
     :raises ModelNotFound: no backend has the model, no chain has the id.
+    :raises NoBackendAvailable: a backend that may have the model cannot be reached.
     :raises InvalidRequest: the model only makes embeddings.
     """
     target = await find_target(model, tenant_id, chains=chains, models=models)
@@ -57,6 +58,7 @@ async def find_target(
     """Return what *model* is the name of on ``/v1``.
 
     :raises ModelNotFound: no backend has the model, no chain has the id.
+    :raises NoBackendAvailable: a backend that may have the model cannot be reached.
     """
     if not model:
         raise InvalidRequest(
@@ -69,10 +71,7 @@ async def find_target(
             raise ModelNotFound(error.message, param="model") from error
     found = await models.find(model)
     if found is None:
-        raise ModelNotFound(
-            f"no backend has the model {model!r} now; GET /v1/models lists what there is",
-            param="model",
-        )
+        raise models.missing(model)
     return found
 
 
@@ -80,11 +79,12 @@ async def require_embedder(model: str, models: ModelGateway) -> None:
     """Check that *model* can be asked for embeddings.
 
     :raises ModelNotFound: no backend has it.
+    :raises NoBackendAvailable: a backend that may have it cannot be reached.
     :raises InvalidRequest: as far as is known, it only chats.
     """
     found = await models.find(model)
     if found is None:
-        raise ModelNotFound(f"no backend has the model {model!r} now", param="model")
+        raise models.missing(model)
     if not found.can_embed:
         raise InvalidRequest(
             f"the model {model!r} is not known to make embeddings; if it does, declare it: "

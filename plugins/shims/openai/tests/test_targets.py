@@ -38,6 +38,9 @@ class Models:
     async def find(self, name: str) -> ModelInfo | None:
         return next((model for model in self.found if model.name == name), None)
 
+    def missing(self, name: str) -> ModelNotFound:
+        return ModelNotFound(f"no backend has the model {name!r}", param="model")
+
 
 ROOMS: dict[str, Any] = {"chains": Chains(), "models": Models()}
 
