@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from litestar import Litestar
 from litestar.di import Provide
-from litestar.types import Scope
 
 from runtime_core._version import __version__
 from runtime_core.http.auth import authenticator as authenticator_of
 from runtime_core.http.context import ENDLESS, TENANT
 from runtime_core.http.errors import answer_error
 from runtime_core.http.gate import Gate
-from runtime_core.http.injection import Injection, constant
+from runtime_core.http.injection import Injection, constant, scoped
 from runtime_core.http.metrics import MeteredRunner, Metrics
 from runtime_core.http.openapi import Document
 from runtime_core.http.pagination import provide_page
@@ -150,10 +149,6 @@ def _dependencies(
     }
     return {
         **{name: constant(value) for name, value in constants.items()},
-        "tenant_id": Provide(_tenant_id, sync_to_thread=False),
+        "tenant_id": scoped(TENANT),
         "page": provide_page,
     }
-
-
-def _tenant_id(scope: Scope) -> str:
-    return scope[TENANT]  # type: ignore[literal-required, no-any-return]

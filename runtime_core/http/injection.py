@@ -1,12 +1,13 @@
 """What the framework is told about the kernel's objects when they are injected.
 
-Two of its defaults do not fit objects that are given once per application: it would check each
-of them against its annotation (which a plain Protocol cannot answer), and it would resolve them
-in a task each.
+Two of its defaults do not fit what is known before a handler is called: it would check each value
+against its annotation (which a plain Protocol cannot answer), and it would find each of them by a
+coroutine, or even a task, of its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +15,25 @@ from litestar.di import Provide
 from litestar.params import SkipValidationMarker
 from litestar.plugins import ReceiveRoutePlugin
 from litestar.routes import HTTPRoute
-from litestar.types import Empty
+from litestar.types import Empty, Scope
 
 from runtime_core.http.bodies import check_readable
 
 if TYPE_CHECKING:
+    from litestar.connection import ASGIConnection
     from litestar.routes import BaseRoute
 
-__all__ = ("Injection", "constant")
+__all__ = ("Injection", "constant", "scoped")
+
+_Look = Callable[[Any], Any]
+
+
+class _Known(Provide):
+    """A dependency that is there before the handler's turn; *look* finds it, given the scope."""
+
+    def __init__(self, get: Callable[..., Any], look: _Look) -> None:
+        super().__init__(get, sync_to_thread=False)
+        self.look = look
 
 
 def constant(value: object) -> Provide:
@@ -30,7 +42,16 @@ def constant(value: object) -> Provide:
     def get() -> Any:
         return value
 
-    return Provide(get, sync_to_thread=False, use_cache=True)
+    return _Known(get, lambda _: value)
+
+
+def scoped(key: str) -> Provide:
+    """Return a dependency that is what the request's scope has under *key*."""
+
+    def get(scope: Scope) -> Any:
+        return scope[key]  # type: ignore[literal-required]
+
+    return _Known(get, get)
 
 
 class Injection(ReceiveRoutePlugin):
@@ -53,6 +74,21 @@ class Injection(ReceiveRoutePlugin):
             if (data := fields.get("data")) is not None:
                 check_readable(data.annotation)
             handler._signature_model = Empty  # made again, from these fields, when asked for
-            model.dependency_batches = [
-                {one} for batch in model.dependency_batches for one in batch
-            ]
+            found = [one for batch in model.dependency_batches for one in batch]
+            known = {one.key: one.provide.look for one in found if isinstance(one.provide, _Known)}
+            model.dependency_batches = [{one} for one in found if one.key not in known]
+            model.extractors = [_giver(known), *model.extractors]
+
+
+def _giver(known: Mapping[str, _Look]) -> Callable[..., Awaitable[None]]:
+    """Return what puts the known dependencies among a handler's arguments."""
+    looks = tuple(known.items())
+
+    async def give(
+        arguments: dict[str, Any], connection: ASGIConnection[Any, Any, Any, Any]
+    ) -> None:
+        scope = connection.scope
+        for name, look in looks:
+            arguments[name] = look(scope)
+
+    return give
