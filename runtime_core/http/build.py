@@ -77,17 +77,18 @@ def build(
 ) -> Api:
     """Return the server as an ASGI application.
 
-    :param rooms: what handlers ask for by parameter name, see `ROOMS`; plugin routes may ask for
-        them too, and for ``tenant_id``, ``page`` and ``metrics``.
+    :param rooms: what handlers ask for by parameter name, each of `ROOMS`; plugin routes may ask
+        for them too, and for ``tenant_id``, ``page`` and ``metrics``.
     :param health_checks: what ``/readyz`` asks, by name.
     :param routes: the plugins' routes; the kernel's own are added.
     :param lifespan: entered before the first request, left after the last.
     :param authenticator: who may ask; by default as the settings say.
+    :raises TypeError: a room is missing, or there is no such room; the message names it.
     """
+    _check_rooms(rooms)
     metrics = metrics or Metrics(version=__version__)
-    given: dict[str, Any] = dict.fromkeys(ROOMS) | dict(rooms)
-    if given["runner"] is not None:
-        given["runner"] = MeteredRunner(given["runner"], metrics)
+    given: dict[str, Any] = dict(rooms)
+    given["runner"] = MeteredRunner(given["runner"], metrics)
     handlers = (*kernel_routes(), *routes)
     dependencies = _dependencies(given, metrics, health_checks or {})
     dependencies["api_document"] = constant(Document(handlers, dependencies, version=__version__))
@@ -104,6 +105,15 @@ def build(
     )
     install_paths(app)
     return app
+
+
+def _check_rooms(rooms: Mapping[str, object]) -> None:
+    """Find out now what would otherwise be a fault in whichever handler asks first."""
+    missing = [name for name in ROOMS if rooms.get(name) is None]
+    if missing:
+        raise TypeError(f"the HTTP server is built without {', '.join(missing)}; give each room")
+    if unknown := sorted(rooms.keys() - set(ROOMS)):
+        raise TypeError(f"the HTTP server has no room for {', '.join(unknown)}; see ROOMS")
 
 
 def check_routes(routes: Sequence[ControllerRouterHandler]) -> None:

@@ -216,6 +216,7 @@ def application(
         "sessions": database.sessions,
         "models": models,
         "toolbox": toolbox,
+        "hook_sources": toolbox.sources,
         "tokens": Counter(),
         "plugins": (),
         "backends": database.backends,
