@@ -19,6 +19,7 @@ __all__ = ("configure", "drop")
 # Libraries whose INFO is a line for each of their own steps.
 _TALKATIVE = ("aiosqlite", "alembic", "asyncio", "httpcore", "httpx", "sqlalchemy", "uvicorn")
 
+_BARE = len(vars(logging.makeLogRecord({})))
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 
 # A line break or an escape sequence in a message must not look like another line.
@@ -61,9 +62,11 @@ class TextLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as a line."""
         extra = _extra(record, self._request_id())
-        words = [f"{_time(record)} {record.levelname:<7} {record.name}: {record.getMessage()}"]
-        words += [f"{name}={value}" for name, value in extra.items()]
-        line = " ".join(words).translate(_CONTROL)
+        line = f"{_time(record)} {record.levelname:<7} {record.name}: {record.getMessage()}"
+        for name, value in extra.items():
+            line += f" {name}={value}"
+        if not line.isprintable():
+            line = line.translate(_CONTROL)
         trace = _trace(self, record)
         return f"{line}\n{trace}" if trace else line
 
@@ -95,7 +98,10 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def _extra(record: logging.LogRecord, request_id: str) -> dict[str, Any]:
-    found = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    known = vars(record)
+    found: dict[str, Any] = {}
+    if len(known) > _BARE:
+        found = {name: value for name, value in known.items() if name not in _STANDARD}
     if request_id:
         found.setdefault("request_id", request_id)
     return found

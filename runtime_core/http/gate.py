@@ -7,7 +7,6 @@ ASGI callable: layers of wrappers cost a visible share of a request's time.
 from __future__ import annotations
 
 import logging
-import random
 import re
 import time
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from runtime_core.http.auth import given_keys
 from runtime_core.http.compression import compressed, is_compressible
 from runtime_core.http.context import HEAD, TENANT, request_id
 from runtime_core.http.cors import Cors
+from runtime_core.http.ids import new_id
 from runtime_core.http.paths import routing_path
 from runtime_core.http.refusal import refuse_plainly
 
@@ -107,7 +107,7 @@ class _Exchange:
         self._held: Any = None
         given = self._headers.get(b"x-request-id", b"")
         known = _SANE_ID.fullmatch(given) is not None
-        self._id = given if known else _new_id()
+        self._id = given if known else new_id().encode()
         self._started = time.perf_counter()
 
     async def serve(self, receive: Receive) -> None:
@@ -204,14 +204,18 @@ class _Exchange:
         if _access.isEnabledFor(logging.INFO):
             raw = self._outside.get("raw_path") or self._outside["path"].encode()
             path = raw.partition(b"?")[0].decode("ascii", "backslashreplace")
-            _access.info(
+            # made here, since `info` would walk the stack to find out where it is called
+            record = _access.makeRecord(
+                _access.name,
+                logging.INFO,
+                __file__,
+                0,
                 "%s %s %d %.1f ms",
-                method,
-                path,
-                self._status,
-                seconds * 1000,
+                (method, path, self._status, seconds * 1000),
+                None,
                 extra=self._details(method, path, seconds) if self._gate.structured else None,
             )
+            _access.handle(record)
 
     def _details(self, method: str, path: str, seconds: float) -> dict[str, object]:
         return {
@@ -220,14 +224,6 @@ class _Exchange:
             "http_status": self._status,
             "duration_ms": round(seconds * 1000, 3),
         }
-
-
-def _new_id() -> bytes:
-    """Return a version 4 UUID; unlike a key, it needs not to be hard to guess."""
-    bits = random.getrandbits(128)
-    text = f"{bits:032x}"
-    id = f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{'89ab'[bits & 3]}{text[17:20]}-{text[20:]}"
-    return id.encode()
 
 
 def _limited(receive: Receive, limit: int) -> Receive:

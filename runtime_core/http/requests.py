@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 from litestar import Request
@@ -41,7 +42,7 @@ class ApiRequest(Request[Any, Any, Any]):
         if self._json is Empty:
             field = self.route_handler.parsed_fn_signature.parameters.get("data")
             wanted = Any if field is None else field.annotation
-            content_type = self.headers.get("content-type", "")
+            content_type = _content_type(self.scope["headers"])
             raw = await self.body()
             if len(raw) > _IN_THREAD and "yaml" in content_type.lower():
                 self._json = await asyncio.to_thread(decode_body, raw, content_type, wanted)
@@ -61,3 +62,11 @@ class ApiRequest(Request[Any, Any, Any]):
             parts.append(body)
             if not more:
                 return b"".join(parts)
+
+
+def _content_type(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Find one header without turning all of them into text first."""
+    for name, value in headers:
+        if name == b"content-type":
+            return value.decode("latin-1")
+    return ""

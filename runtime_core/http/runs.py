@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -15,6 +15,7 @@ from runtime_core.errors import RuntimeCoreError
 from runtime_core.http.disconnect import until_disconnected
 from runtime_core.http.errors import RunFailed, envelope
 from runtime_core.http.feed import Feed
+from runtime_core.http.ids import new_id
 from runtime_core.http.sse import EventStream, sse_frame
 from runtime_core.http.wire.runs import event_wire
 from runtime_core.types import (
@@ -64,7 +65,7 @@ class Finished(Struct, frozen=True):
 
 def new_run_id() -> str:
     """Return the id of a new run."""
-    return str(uuid.uuid4())
+    return new_id()
 
 
 def run_headers(run_id: str, route: Routed | None = None) -> dict[str, str]:
@@ -88,11 +89,14 @@ def route_headers(route: Routed) -> dict[str, str]:
 
 
 def _header_value(name: str) -> str:
+    if _is_plain(name):
+        return name
     return quote(name, safe=_PLAIN, errors="replace")
 
 
 #: Printable ASCII but for ``%`` itself, so that names can be decoded.
 _PLAIN = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
+_is_plain = re.compile(f"[{re.escape(_PLAIN)}]*").fullmatch
 
 
 def last_route(events: Sequence[RunEvent]) -> Routed | None:
