@@ -20,6 +20,7 @@ and whether trying again (the same backend or another one) can help.
     + TaskFailed                   422 task_failed
       - TemplateFailed             422 template_failed
       - UnusableAnswer             422 task_failed
+      - AddressRefused             422 address_refused
   x RateLimited                    429 rate_limit_exceeded
   x UpstreamError                  502 upstream_error
     + UpstreamUnavailable          502 upstream_error
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = (
+    "AddressRefused",
     "Conflict",
     "ContextLengthExceeded",
     "DatabaseUnavailable",
@@ -214,6 +216,12 @@ class UnusableAnswer(TaskFailed):
     """A model's answer is not what the task needs; asking again may help."""
 
     retryable = True
+
+
+class AddressRefused(TaskFailed):
+    """An address that must not be called; the message says why, and which setting allows it."""
+
+    code = "address_refused"
 
 
 class RateLimited(RuntimeCoreError):

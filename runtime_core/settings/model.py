@@ -143,6 +143,10 @@ class Settings(BaseModel):
         Allowed("auto or an installed tokenizer's name"),
     ] = "auto"
 
+    # What tools may call
+    egress_operator_private: Switch = True
+    egress_untrusted_private: Switch = False
+
     # Plugins
     disable_plugins: Names = ()
     strict: Switch = False

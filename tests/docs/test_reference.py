@@ -115,7 +115,7 @@ def test_the_test_kit_is_documented(first_column):
 def setting_rows(table) -> dict[str, list[str]]:
     sections = (
         "Where it listens, and who may ask",
-        *("What it stands on", "Models", "Chains", "Plugins", "Logs"),
+        *("What it stands on", "Models", "Chains", "What tools may call", "Plugins", "Logs"),
     )
     rows = [row for name in sections for row in table(CONFIGURATION, name) if len(row) == 4]
     assert len(rows) > 20
