@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from runtime_core.types import Branch, Chain, ExecuteConfig, HookCall, Task, Transition
+from runtime_core.errors import Unprocessable
+from runtime_core.types import (
+    Branch,
+    Chain,
+    Compose,
+    ExecuteConfig,
+    HookCall,
+    Task,
+    Transition,
+)
 from runtime_core.types.validation import validation_error
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ("decode_chain", "encode_chain")
 
 #: Subtrees that belong to the user: nulls and floats in them mean what they say.
 _FREE = frozenset({"args", "output_schema", "tool_choice", "response_format"})
+#: What the parts of a chain have parts of their own in.
+_PARTS: Mapping[type[msgspec.Struct], Mapping[str, type[msgspec.Struct]]] = {
+    Chain: {"tasks": Task},
+    Task: {"execute_config": ExecuteConfig, "hook": HookCall, "transition": Transition},
+    Transition: {"branches": Branch},
+    Branch: {"compose": Compose},
+}
+#: Tasks and branches of one chain, all together: nobody else is served while they are read.
+_MOST = 10_000
 
 
 def decode_chain(data: object) -> Chain:
@@ -21,29 +42,54 @@ def decode_chain(data: object) -> Chain:
     Unknown keys are ignored, null means the default, ``1.0`` is a whole number.
 
     :raises Unprocessable: a value has the wrong type; ``param`` is its path, for example
-        ``tasks.2.transition.branches.0.goto``.
+        ``tasks.2.transition.branches.0.goto``.  Or there are more than 10,000 tasks and branches.
     """
     try:
-        return msgspec.convert(_clean(data), Chain)
+        return msgspec.convert(_Reader().part(data, Chain), Chain)
     except msgspec.ValidationError as error:
         raise validation_error(error) from error
 
 
-def _clean(data: object) -> Any:
-    if isinstance(data, dict):
-        cleaned = {
-            key: value if key in _FREE else _clean(value)
-            for key, value in data.items()
-            if value is not None
+class _Reader:
+    """Takes out of a document what a chain has, whatever else is there and however much of it."""
+
+    def __init__(self) -> None:
+        self._left = _MOST
+
+    def part(self, data: Any, struct: type[msgspec.Struct]) -> Any:
+        """Return the fields of *struct*; leave what cannot be one to the decoder's error."""
+        if isinstance(data, list):
+            return self._list(data, struct)
+        if not isinstance(data, dict):
+            return data
+        inner = _PARTS.get(struct, {})
+        found = {
+            name: self.part(value, inner[name]) if name in inner else _value(name, value)
+            for name in struct.__struct_fields__
+            if (value := data.get(name)) is not None
         }
-        if isinstance(cleaned.get("systemInstruction"), str):
-            cleaned.setdefault("system_instruction", cleaned.pop("systemInstruction"))
-        return cleaned
-    if isinstance(data, list):
-        return [_clean(item) for item in data]
-    if isinstance(data, float) and data.is_integer():
-        return int(data)
-    return data
+        if struct is Task and isinstance(former := data.get("systemInstruction"), str):
+            found.setdefault("system_instruction", former)
+        return found
+
+    def _list(self, data: list[Any], struct: type[msgspec.Struct]) -> list[Any]:
+        self._left -= len(data)
+        if self._left < 0:
+            raise Unprocessable(
+                f"tasks: a chain has at most {_MOST} tasks and branches, all together; split it",
+                param="tasks",
+            )
+        return [self.part(item, struct) for item in data]
+
+
+def _value(name: str, value: Any) -> Any:
+    if name in _FREE:
+        return value
+    if isinstance(value, dict):
+        return {key: one for key, one in value.items() if one is not None}
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
 
 
 def encode_chain(chain: Chain) -> dict[str, Any]:

@@ -160,3 +160,64 @@ def test_a_wrong_type_is_named_with_its_path(data, param, text):
     with pytest.raises(Unprocessable, match=text) as caught:
         decode_chain(data)
     assert caught.value.param == param
+
+
+class Untouchable(dict):
+    """Whoever looks inside fails; so does whoever copies it."""
+
+    def __iter__(self):
+        raise AssertionError("somebody walks through what is not known")
+
+    items = keys = values = __iter__
+
+
+class Endless(list):
+    """A list of more items than anybody should look at."""
+
+    def __len__(self):
+        return 3_000_000
+
+    def __iter__(self):
+        raise AssertionError("somebody reads a list that is too long")
+
+
+def test_what_is_not_known_is_not_walked_through():
+    unknown = Untouchable(a=Untouchable())
+    task = {"id": "a", "handler": "noop", "extra": unknown, "transition": {"extra": unknown}}
+    chain = decode_chain({"id": "c", "tasks": [task], "extra": unknown})
+    assert chain.tasks[0].id == "a"
+
+
+def test_keys_that_are_not_known_are_not_looked_at():
+    given = {f"key{number}": number for number in range(1000)}
+    looked = []
+
+    class Counted(dict):
+        def get(self, key, default=None):
+            looked.append(key)
+            return super().get(key, default)
+
+    decode_chain(Counted(given | {"id": "c"}))
+    assert len(looked) < 20
+    assert not set(looked) & set(given)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"tasks": Endless()},
+        {"tasks": [{"transition": {"branches": Endless()}}]},
+        {"tasks": [{"execute_config": Endless()}]},
+        {"tasks": [{"transition": {"branches": [{}] * 100}}] * 100},
+        Endless(),
+    ],
+)
+def test_a_chain_that_is_too_large_is_refused_before_it_is_read(data):
+    with pytest.raises(Unprocessable, match="at most 10000 tasks and branches") as caught:
+        decode_chain(data)
+    assert caught.value.param == "tasks"
+
+
+def test_a_large_chain_is_read():
+    chain = decode_chain({"tasks": [{"transition": {"branches": [{}] * 9}}] * 1000})
+    assert len(chain.tasks) == 1000
