@@ -14,7 +14,7 @@ from runtime_core.engine.handlers import builtin_handlers
 from runtime_core.engine.machine import Machine
 from runtime_core.engine.tokens import Counter
 from runtime_core.engine.toolbox import SourceToolbox
-from runtime_core.errors import NoBackendAvailable, NotFound
+from runtime_core.errors import NoBackendAvailable, NotFound, UpstreamUnavailable
 from runtime_core.fleet.breaker import BreakerLimits
 from runtime_core.fleet.catalog import Catalog
 from runtime_core.fleet.connecting import Connector, connect
@@ -118,7 +118,19 @@ class Kernel:
 
     def health_checks(self) -> Mapping[str, HealthCheck]:
         """What ``/readyz`` asks."""
-        return {"database": self.database.ping, "backends": self._check_backends}
+        return {
+            "database": self.database.ping,
+            "bus": self._check_bus,
+            "backends": self._check_backends,
+        }
+
+    async def _check_bus(self) -> str | None:
+        """Warn at most: a replica goes on serving alone, and reads later what it was not told."""
+        try:
+            await self.bus.ping()
+        except UpstreamUnavailable as exc:
+            return exc.message
+        return None
 
     async def _check_backends(self) -> None:
         backends = self.catalog.backends
@@ -157,7 +169,9 @@ def compose(settings: Settings, plugins: Plugins | None = None) -> Kernel:
     database = load_driver("database", scheme_of(settings.database_url))(
         settings.database_url, Cipher.of(settings.secret_key)
     )
-    bus = load_driver("bus", scheme_of(settings.bus_url))(settings.bus_url)
+    bus = load_driver("bus", scheme_of(settings.bus_url))(
+        settings.bus_url, environ=settings.environ
+    )
     client = create_client(
         connect_timeout=settings.upstream_connect_timeout, read_timeout=settings.upstream_timeout
     )

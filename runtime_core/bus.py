@@ -1,20 +1,24 @@
-"""The doorbell inside one process: the ``memory`` driver."""
+"""The doorbell inside one process: the ``memory`` driver, and the near end of every other."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from typing import TYPE_CHECKING, TypeVar
 
 from runtime_core.errors import SubscriptionLost
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
     from types import TracebackType
 
 __all__ = ("MemoryBus", "MemorySubscription")
 
 QUEUE_SIZE = 1024
+
+#: A subject: dotted parts of anything but spaces and control characters.
+_SUBJECT = re.compile(r"[^\s.\x00-\x1f\x7f]+(\.[^\s.\x00-\x1f\x7f]+)*")
 
 Key = TypeVar("Key")
 
@@ -22,11 +26,20 @@ Key = TypeVar("Key")
 class MemoryBus:
     """Implements `runtime_core.protocols.Bus` for everybody in this process and event loop.
 
+    A driver that carries messages between processes has one of these for its own process.
+
     :param url: ``memory://``; there is nothing to configure in it.
+    :param environ: the environment; there is nothing to configure in it either.
     :param queue_size: messages a subscriber may be behind before it is dropped.
     """
 
-    def __init__(self, url: str = "memory://", *, queue_size: int = QUEUE_SIZE) -> None:
+    def __init__(
+        self,
+        url: str = "memory://",
+        *,
+        environ: Mapping[str, str] | None = None,
+        queue_size: int = QUEUE_SIZE,
+    ) -> None:
         if queue_size < 1:
             raise ValueError(f"queue_size must be at least 1, not {queue_size}")
         self.url = url
@@ -37,6 +50,10 @@ class MemoryBus:
 
     async def publish(self, subject: str, payload: bytes) -> None:
         """Hand *payload* to everyone listening now; never waits for them."""
+        self.hand_out(subject, payload)
+
+    def hand_out(self, subject: str, payload: bytes) -> None:
+        """Do what `publish` does, for who is not in a coroutine."""
         parts = _parts(subject)
         if "*" in parts or ">" in parts:
             raise ValueError(f"cannot publish to {subject!r}: wildcards are for subscribers")
@@ -54,14 +71,22 @@ class MemoryBus:
             raise ValueError(f"cannot subscribe to {subject!r}: '>' can only be the last part")
         return MemorySubscription(self, subject, parts, self._queue_size)
 
+    async def ping(self) -> None:
+        """Return: there is nobody else to reach."""
+
+    def lose(self, reason: str) -> None:
+        """Let everybody who listens know that messages were missed: `SubscriptionLost`.
+
+        :param reason: what happened to the subscriber, as ``missed messages while ...``.
+        """
+        for subscription in self._take_all():
+            subscription.lose(reason)
+
     async def aclose(self) -> None:
         """End every subscription; what is published afterwards reaches nobody."""
         self._closed = True
-        for group in (*self._exact.values(), *self._patterns.values()):
-            for subscription in tuple(group):
-                subscription.end()
-        self._exact.clear()
-        self._patterns.clear()
+        for subscription in self._take_all():
+            subscription.end()
 
     def add(self, subscription: MemorySubscription) -> None:
         """Start listening; on a closed bus the subscription ends at once."""
@@ -79,12 +104,20 @@ class MemoryBus:
         else:
             _discard(self._exact, subscription.subject, subscription)
 
+    def _take_all(self) -> list[MemorySubscription]:
+        groups = (*self._exact.values(), *self._patterns.values())
+        found = [subscription for group in groups for subscription in group]
+        self._exact.clear()
+        self._patterns.clear()
+        return found
+
 
 class MemorySubscription:
     """Messages of one subject, in the order they were published; for one consumer.
 
-    A subscriber that falls behind by the whole queue is dropped: it still gets what was queued,
-    then `SubscriptionLost`.  Closing the bus ends the iteration after what was queued.
+    A subscriber that falls behind by the whole queue is dropped, and so is everybody when the bus
+    lost messages: who was dropped still gets what was queued, then `SubscriptionLost`.  Closing
+    the bus ends the iteration after what was queued.
     """
 
     def __init__(self, bus: MemoryBus, subject: str, parts: tuple[str, ...], size: int) -> None:
@@ -95,7 +128,8 @@ class MemorySubscription:
         self._size = size
         self._queue: deque[bytes] = deque()
         self._wake = asyncio.Event()
-        self._entered = self._ended = self._lost = False
+        self._entered = self._ended = False
+        self._lost = ""
 
     async def __aenter__(self) -> MemorySubscription:
         self._entered = True
@@ -124,8 +158,8 @@ class MemorySubscription:
         while not self._queue:
             if self._lost:
                 raise SubscriptionLost(
-                    f"the subscriber to {self.subject!r} fell more than {self._size} messages "
-                    "behind and was dropped: subscribe again and read what was missed"
+                    f"the subscriber to {self.subject!r} {self._lost}: "
+                    "subscribe again and read what was missed"
                 )
             if self._ended:
                 raise StopAsyncIteration
@@ -137,9 +171,14 @@ class MemorySubscription:
         """Queue a message, or drop the subscription when its queue is full."""
         if len(self._queue) < self._size:
             self._queue.append(payload)
+            self._wake.set()
         else:
-            self._lost = True
             self._bus.discard(self)
+            self.lose(f"fell more than {self._size} messages behind and was dropped")
+
+    def lose(self, reason: str) -> None:
+        """Let the iteration fail after what is queued."""
+        self._lost = reason
         self._wake.set()
 
     def end(self) -> None:
@@ -149,10 +188,11 @@ class MemorySubscription:
 
 
 def _parts(subject: str) -> tuple[str, ...]:
-    parts = tuple(subject.split("."))
-    if not all(parts) or any(part.isspace() for part in parts):
-        raise ValueError(f"{subject!r} is not a subject: dotted parts, none of them empty")
-    return parts
+    if not _SUBJECT.fullmatch(subject):
+        raise ValueError(
+            f"{subject!r} is not a subject: dotted parts, none of them empty or with spaces"
+        )
+    return tuple(subject.split("."))
 
 
 def _matches(pattern: tuple[str, ...], parts: tuple[str, ...]) -> bool:

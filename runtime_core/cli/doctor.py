@@ -17,7 +17,12 @@ import click
 
 from runtime_core.cli.common import FAILED, load_settings
 from runtime_core.cli.serve import check_port
-from runtime_core.errors import RuntimeCoreError, SettingsError, StartupError
+from runtime_core.errors import (
+    RuntimeCoreError,
+    SettingsError,
+    StartupError,
+    UpstreamUnavailable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
     from runtime_core.app import Kernel
     from runtime_core.plugins import Plugins
     from runtime_core.settings import Settings
+    from runtime_core.storage.schema import SchemaState
 
 __all__ = ("doctor",)
 
@@ -227,31 +233,35 @@ def _broken(subject: str, reason: BaseException) -> Finding:
 
 async def _database(kernel: Kernel) -> list[Finding]:
     state = await kernel.database.schema()
-    if state.revision == state.head:
-        return [Finding("ok", "database", f"tables are at revision {state.head}")]
     if state.revision is None:
         return [Finding("ok", "database", "empty: the first start makes the tables")]
+    way_out = "start the newer release, or set DATABASE_URL to another database"
+    found = [_schema("tables", "this program", state, way_out)]
+    for name, one in (await kernel.database.plugin_schemas(kernel.plugins.tables)).items():
+        way_out = f"install the newer release, or add {name} to RUNTIME_DISABLE_PLUGINS"
+        found.append(_schema(f"tables of plugin {name}", "the plugin", one, way_out))
+    return found
+
+
+def _schema(whose: str, wants: str, state: SchemaState, way_out: str) -> Finding:
+    """Compare the revision of tables with the one that is wanted."""
+    there = f"{whose} are at revision {state.revision}"
+    if state.revision == state.head:
+        return Finding("ok", "database", there)
+    if state.revision is None:
+        return Finding("ok", "database", f"{whose} are not there: the next start makes them")
     if state.revision > state.head:
-        return [
-            Finding(
-                "fail",
-                "database",
-                f"tables are at revision {state.revision}, newer than this program ({state.head})",
-                "start the newer release, or set DATABASE_URL to another database",
-            )
-        ]
-    return [
-        Finding(
-            "warn",
-            "database",
-            f"tables are at revision {state.revision}, this program wants {state.head}",
-            "runtime migrate (a start does it too)",
-        )
-    ]
+        return Finding("fail", "database", f"{there}, newer than {wants} ({state.head})", way_out)
+    advice = "runtime migrate (a start does it too)"
+    return Finding("warn", "database", f"{there}, {wants} wants {state.head}", advice)
 
 
 async def _bus(kernel: Kernel) -> list[Finding]:
-    await kernel.bus.publish("doctor", b"")
+    try:
+        await kernel.bus.ping()
+    except UpstreamUnavailable as exc:
+        advice = "start it, or correct RUNTIME_BUS_URL; until then replicas tell each other nothing"
+        return [Finding("fail", "bus", exc.message, advice)]
     return [Finding("ok", "bus", "takes messages")]
 
 

@@ -69,10 +69,18 @@ class News:
                     async for event in running(tenant_id):
                         yield event
                     async for payload in told:
-                        yield self._decode(payload)
+                        if (news := self._event(payload)) is not None:
+                            yield news
                 return
             except SubscriptionLost:
                 continue
+
+    def _event(self, payload: bytes) -> DownloadEvent | None:
+        try:
+            return self._decode(payload)
+        except msgspec.MsgspecError:
+            _log.warning("a message about a download makes no sense: %r", payload[:200])
+            return None
 
     async def _publish(self, subject: str, payload: bytes) -> None:
         try:

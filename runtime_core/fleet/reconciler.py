@@ -276,6 +276,9 @@ class Reconciler:
         while True:
             try:
                 async with self._bus.subscribe(subject) as messages:
+                    if listening.is_set() and subject == self._changed_subject:
+                        # what was told while nobody listened was missed
+                        await self._read_whatever_happens()
                     listening.set()
                     async for payload in messages:
                         await hear(payload)

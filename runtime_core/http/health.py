@@ -27,7 +27,7 @@ async def readiness(
     *,
     seconds: float = _SECONDS,
 ) -> Readiness:
-    """Run *checks* side by side; quarantined plugins are named and do not count."""
+    """Run *checks* side by side; warnings and quarantined plugins are named and do not count."""
     results = await asyncio.gather(
         *(_within(check, seconds) for check in checks.values()), return_exceptions=True
     )
@@ -37,14 +37,16 @@ async def readiness(
     return Readiness(status="fail" if failed else "ok", checks=rows)
 
 
-async def _within(check: HealthCheck, seconds: float) -> None:
+async def _within(check: HealthCheck, seconds: float) -> str | None:
     async with asyncio.timeout(seconds):
-        await check()
+        return await check()
 
 
-def _row(name: str, result: BaseException | None, seconds: float) -> CheckWire:
+def _row(name: str, result: BaseException | str | None, seconds: float) -> CheckWire:
     if result is None:
         return CheckWire("ok")
+    if isinstance(result, str):
+        return CheckWire("warn", result)
     if isinstance(result, TimeoutError):
         return CheckWire("fail", f"no answer within {seconds:g} s")
     if isinstance(result, RuntimeCoreError):

@@ -21,28 +21,51 @@ __all__ = (
 
 
 class Subscription(Protocol):
-    """Messages of one subject, as they come; use as an async context manager."""
+    """Messages of one subject, as they come; use as an async context manager.
+
+    The iteration raises `runtime_core.errors.SubscriptionLost` once messages were, or may have
+    been, missed: the listener was too slow, or the other replicas could not be heard for a time
+    and now can again.  Whoever catches it subscribes anew and then reads the truth anew.
+    """
 
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 
-    async def __aenter__(self) -> Subscription: ...
+    async def __aenter__(self) -> Subscription:
+        """Listen from now on; does not wait for replicas that cannot be reached."""
+        ...
 
     async def __aexit__(self, *exc: object) -> None: ...
 
 
 class Bus(Protocol):
-    """The doorbell between replicas: at-most-once, never the truth."""
+    """The doorbell between replicas: at-most-once, never the truth.
+
+    Built with the URL of the setting and ``environ``, the environment the settings were read from;
+    opens nothing before it is used.  What is published is heard in this process at once, also
+    while other replicas cannot be reached: they miss it, and are told that they missed something
+    (see `Subscription`).
+    """
 
     async def publish(self, subject: str, payload: bytes) -> None:
-        """Ring; returns when the message is on its way."""
+        """Ring; never waits for a network, and never fails because of one.
+
+        :raises ValueError: *subject* is not dotted parts, or has wildcards.
+        """
         ...
 
     def subscribe(self, subject: str) -> Subscription:
         """Listen; ``*`` stands for one dotted part, a final ``>`` for the rest."""
         ...
 
+    async def ping(self) -> None:
+        """Return when the other replicas can be told and heard.
+
+        :raises UpstreamUnavailable: they cannot; the message says why, without credentials.
+        """
+        ...
+
     async def aclose(self) -> None:
-        """Disconnect; may be called twice."""
+        """Send what is on its way, and disconnect; may be called twice."""
         ...
 
 

@@ -180,6 +180,9 @@ class TokenCounter(Protocol):
 class HealthCheck(Protocol):
     """One line of ``/readyz``."""
 
-    async def __call__(self) -> None:
-        """Return when well; raise with the reason when not."""
+    async def __call__(self) -> str | None:
+        """Return when well; raise with the reason when the server cannot do its work.
+
+        A text that is returned is a warning: something to repair, without which the server works.
+        """
         ...

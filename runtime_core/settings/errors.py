@@ -20,6 +20,7 @@ __all__ = ("Allowed", "explain", "masked_url", "suggest")
 
 _SECRET_NAME = re.compile(r"key|token|secret|password|passwd|credential", re.IGNORECASE)
 _URL_PASSWORD = re.compile(r"^([^:/@]+://)?+([^:/@]*:).*@")
+_URL_TOKEN = re.compile(r"^([^:/@]+://)[^:/@]+@(?:.*@)?")
 _QUERY_PASSWORD = re.compile(r"(password=)[^&]*", re.IGNORECASE)
 _LONGEST = 120
 
@@ -48,8 +49,9 @@ def suggest(word: str, known: Iterable[str], *, prefix: str = "") -> str:
 
 
 def masked_url(url: str) -> str:
-    """Return *url* with ``***`` in its password's place."""
-    return _QUERY_PASSWORD.sub(r"\1***", _URL_PASSWORD.sub(r"\1\2***@", url))
+    """Return *url* with ``***`` in its password's place; a name without one may be a token."""
+    masked = _URL_PASSWORD.sub(r"\1\2***@", _URL_TOKEN.sub(r"\1***@", url))
+    return _QUERY_PASSWORD.sub(r"\1***", masked)
 
 
 def _line(one: ErrorDetails, model: type[BaseModel], name: str) -> str:

@@ -88,6 +88,24 @@ async def test_a_dropped_subscriber_hears_nothing_more():
             await anext(aiter(slow))
 
 
+async def test_who_listens_when_messages_are_lost_is_told_after_what_was_queued():
+    bus = MemoryBus()
+    async with asyncio.timeout(5), bus.subscribe("a") as exact, bus.subscribe("a.>") as pattern:
+        await bus.publish("a", b"1")
+        waiting = asyncio.ensure_future(anext(aiter(pattern)))
+        await asyncio.sleep(0)
+        bus.lose("missed messages while it rained")
+        await bus.publish("a", b"2")
+
+        assert await anext(aiter(exact)) == b"1"
+        for told in (anext(aiter(exact)), waiting):
+            with pytest.raises(SubscriptionLost, match="missed messages while it rained: subscr"):
+                await told
+        async with bus.subscribe("a") as again:
+            await bus.publish("a", b"3")
+            assert await anext(aiter(again)) == b"3"
+
+
 async def test_leaving_ends_the_subscription_and_frees_the_bus():
     bus = MemoryBus()
     async with bus.subscribe("a") as exact, bus.subscribe("b.>") as pattern:
@@ -140,7 +158,7 @@ async def test_iterating_before_entering_says_what_to_do():
         aiter(MemoryBus().subscribe("a"))
 
 
-@pytest.mark.parametrize("subject", ["", ".", "a.", ".a", "a..b", "a. "])
+@pytest.mark.parametrize("subject", ["", ".", "a.", ".a", "a..b", "a. ", "a b", "a\n", "\0"])
 async def test_a_subject_has_no_empty_parts(subject):
     bus = MemoryBus()
     with pytest.raises(ValueError, match="is not a subject"):

@@ -90,6 +90,18 @@ async def test_a_watcher_that_fell_behind_starts_anew(
                 pass
 
 
+async def test_a_message_that_makes_no_sense_ends_no_stream(
+    downloads: Downloads, queue: Any, bus: MemoryBus, caplog: pytest.LogCaptureFixture
+) -> None:
+    await running(queue, "m1")
+    async with aclosing(downloads.watch("t")) as events:
+        await anext(events)
+        await bus.publish("downloads.progress.t", b"{")
+        await News(bus).tell("t", news("m2"))
+        assert (await anext(events)).model == "m2"
+    assert "makes no sense: b'{'" in caplog.text
+
+
 async def test_tenants_of_any_name_hear_of_their_own(
     downloads: Downloads, queue: Any, bus: MemoryBus
 ) -> None:

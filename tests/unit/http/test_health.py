@@ -47,6 +47,15 @@ async def test_a_failed_check_says_why(caplog: pytest.LogCaptureFixture) -> None
     assert state.checks["d"].reason == "no answer within 0.01 s"
 
 
+async def test_a_warning_is_named_and_does_not_count() -> None:
+    async def grumble() -> str:
+        return "the bus is away"
+
+    state = await readiness({"a": grumble, "b": well}, ())
+    assert state.status == "ok"
+    assert (state.checks["a"].status, state.checks["a"].reason) == ("warn", "the bus is away")
+
+
 async def test_checks_run_side_by_side() -> None:
     met = asyncio.Barrier(2)
 

@@ -219,6 +219,22 @@ def test_settings_show_no_secrets(tmp_path):
         assert "er2" not in shown
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nats://hunter2@host:4222",
+        "nats://hunter2@a,hunter2@b:1/prefix",
+        "nats://a:4222,nats://hunter2@b",
+        "tls://user:hunter2@a,hunter2@b",
+    ],
+)
+def test_a_token_in_a_url_is_a_secret(tmp_path, url):
+    settings = Settings.load({"NATS_URL": url}, tmp_path)
+    assert settings.bus_url == url
+    assert "hunter2" not in repr(settings)
+    assert "***@" in repr(settings)
+
+
 def test_backends(toml):
     settings = toml(
         """

@@ -300,6 +300,17 @@ class TestReplicas:
             await one.reconciler.changed()
             await until(lambda: one.find("a").models)
 
+    async def test_what_was_missed_while_the_bus_was_away_is_read(
+        self, replica, reader, stored, until
+    ):
+        async with replica().running() as one:
+            reader.declare(stored("a"))
+            one.bus.lose("missed messages while the bus was away")
+            await until(lambda: one.names() == ["a"])
+            reader.declare(stored("b"))
+            await one.bus.publish("fleet.changed.default", b"somebody")
+            await until(lambda: one.names() == ["b"])
+
     async def test_a_lost_subscription_is_made_again(self, replica, reader, stored, until):
         class Forgetful(MemoryBus):
             subscriptions = 0
