@@ -41,7 +41,7 @@ from runtime_core.types import (
     Task,
     Transition,
 )
-from runtime_core.upstream import create_client
+from runtime_core.upstream import create_client, create_egress
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from runtime_core.protocols import Bus, HealthCheck
     from runtime_core.storage.database import Database
     from runtime_core.types import ModelRole
+    from runtime_core.upstream import Egress
 
 __all__ = ("DEFAULT_TENANT", "Kernel", "compose", "create_app", "serving")
 
@@ -67,6 +68,7 @@ class Kernel:
     database: Database
     bus: Bus
     client: httpx.AsyncClient
+    egress: Egress
     chains: ChainCache
     secrets: SecretVault
     catalog: Catalog
@@ -100,6 +102,7 @@ class Kernel:
                 async with self.toolbox.running(self.services()):
                     yield self
         finally:
+            await self.egress.aclose()
             await self.client.aclose()
             await self.bus.aclose()
             await self.database.aclose()
@@ -109,6 +112,7 @@ class Kernel:
         return Services(
             database=self.database,
             bus=self.bus,
+            egress=self.egress,
             secrets=self.secrets,
             sealer=self.database.cipher,
             chains=self.chains,
@@ -185,6 +189,11 @@ def compose(settings: Settings, plugins: Plugins | None = None) -> Kernel:
         database=database,
         bus=bus,
         client=client,
+        egress=create_egress(
+            operator_private=settings.egress_operator_private,
+            untrusted_private=settings.egress_untrusted_private,
+            connect_timeout=settings.upstream_connect_timeout,
+        ),
         chains=ChainCache(database.chains, bus),
         secrets=SecretVault(database.secrets, bus),
         catalog=fleet.catalog,

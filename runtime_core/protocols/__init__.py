@@ -13,6 +13,7 @@ from runtime_core.protocols.drivers import (
     Subscription,
     Tokenizer,
 )
+from runtime_core.protocols.egress import Egress, EgressAnswer, EgressClient, EgressStream
 from runtime_core.protocols.fleet import (
     BackendStore,
     DeclarationReader,
@@ -58,6 +59,10 @@ __all__ = (
     "DeclarationReader",
     "DownloadQueue",
     "DownloadStore",
+    "Egress",
+    "EgressAnswer",
+    "EgressClient",
+    "EgressStream",
     "EmbeddingProvider",
     "FindingHookSource",
     "FleetState",

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from runtime_core.protocols.drivers import Bus
+    from runtime_core.protocols.egress import Egress
     from runtime_core.protocols.hooks import Toolbox
     from runtime_core.protocols.rooms import ChainRunner, ChainStore
     from runtime_core.types import Page, SecretInfo
@@ -111,6 +112,7 @@ class Services:
 
     database: PluginDatabase
     bus: Bus
+    egress: Egress
     secrets: SecretStore
     sealer: Sealer
     chains: ChainStore

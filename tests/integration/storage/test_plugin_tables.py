@@ -266,7 +266,7 @@ async def test_what_a_plugin_needs_is_public(database, tables, notes):
     await database.migrate(tables(2))
     source = notes[2].NoteHooks()
     services = Services(
-        database=database, bus=None, secrets=None, sealer=database.cipher, chains=None,
+        database=database, bus=None, egress=None, secrets=None, sealer=database.cipher, chains=None,
         runner=None, toolbox=None,
     )  # fmt: skip
 
