@@ -54,7 +54,7 @@ class Bodies:
             return None
         media_type = preferred(content.value)
         if media_type is None:
-            raise UnsendableBody(", ".join(content.value)[:200])
+            raise UnsendableBody(", ".join(map(repr, content.value))[:200])
         media = content.child(media_type)
         kind = kind_of(media_type)
         shape = self._shape(media, kind)

@@ -50,7 +50,9 @@ class _Bundle:
         """Find the definitions that the roots need, nearest first, and how often each is used."""
         waiting = deque(roots)
         while waiting:
-            for name in waiting.popleft().links:
+            links = waiting.popleft().links
+            self._schemas.work += len(links)
+            for name in links:
                 if name not in self._uses:
                     if len(self._uses) >= _MAX_DEFINITIONS:
                         continue

@@ -58,7 +58,7 @@ def _wanted(method: str, path: str, value: Mapping[str, Any]) -> str:
     extension = value.get("x-tool-name")
     if isinstance(extension, str) and _FIT.fullmatch(extension):
         return extension
-    last = path.rstrip("/").rpartition("/")[2]
+    last = _UNFIT.sub("_", path.rstrip("/").rpartition("/")[2]).strip("_")
     return f"{last or 'root'}_{method.lower()}"
 
 

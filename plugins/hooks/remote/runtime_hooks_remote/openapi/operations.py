@@ -29,9 +29,7 @@ _METHODS = ("get", "post", "put", "patch", "delete")
 #: Questions to a service about itself, which are no tools.
 _NOT_TOOLS = frozenset({"/health", "/healthz", "/ready", "/readyz", "/metrics"})
 
-#: What one document may cost: a few thousand operations with a few hundred schemas each.
 _MAX_OPERATIONS = 5_000
-_MAX_WORK = 1_000_000
 
 
 class _Found(Struct):
@@ -73,10 +71,11 @@ class Operations:
         operations = {}
         tools = names([(each.method, each.path, each.node.value) for each in found])
         for name, each in zip(tools, found, strict=True):
-            if self._schemas.work > _MAX_WORK:
-                self._problems.add(each.node, "the document is too large; the rest is left out")
-                break
             operation = self._operation(name, each)
+            if self._schemas.exhausted:
+                what = "the document asks for too much from here on; the rest is left out"
+                self._problems.add(each.node, what)
+                break
             if operation is not None:
                 operations[name] = operation
         return operations
@@ -92,6 +91,9 @@ class Operations:
                 what = "a path begins with / and is an object of operations; it is left out"
                 self._problems.add(entry, what)
                 continue
+            if item is not entry and not entry.value.keys().isdisjoint((*_METHODS, "parameters")):
+                what = "what stands beside $ref is left out; move it to where the reference leads"
+                self._problems.add(entry, what)
             yield from self._of_path(path, item)
 
     def _of_path(self, path: str, item: Node) -> Iterator[_Found]:
@@ -105,7 +107,6 @@ class Operations:
                 self._problems.add(node, "an operation must be an object; it is left out")
 
     def _operation(self, name: str, found: _Found) -> Operation | None:
-        self._schemas.work += 1
         try:
             server = server_of(found.node, found.item, self._url)
             parameters = self._read_parameters(found)
@@ -129,7 +130,7 @@ class Operations:
             tool=Tool(
                 name,
                 described(found.method, found.path, found.node.value),
-                self._schema_of({**arguments, **parameters[1]}),
+                self._schema_of(_together(parameters[1], arguments)),
             ),
         )
 
@@ -151,9 +152,8 @@ class Operations:
                 arguments.setdefault(name, argument)
         for name in in_path:
             if ("path", name) not in declared:
-                self._problems.add(
-                    found.node, f"{name[:80]!r} is not declared; it is taken as text"
-                )
+                what = f"the path's {name[:80]!r} is not declared; it is taken as a text parameter"
+                self._problems.add(found.node, what)
                 parameters.append(_undeclared(name))
                 if name not in self._injected:
                     arguments[name] = Argument(self._schemas.text(), required=True)
@@ -171,7 +171,8 @@ class Operations:
         if node is None:
             return None, {}
         if found.method == "GET":
-            self._problems.add(node, "GET has no body; it is left out")
+            if isinstance(node.value, dict) and node.value.get("required") is True:
+                self._problems.add(node, "GET has no body; it is left out")
             return None, {}
         read = self._bodies.read(node, taken)
         if read is None:
@@ -192,6 +193,17 @@ class Operations:
         if definitions:
             schema["$defs"] = definitions
         return schema
+
+
+def _together(
+    parameters: Mapping[str, Argument], properties: Mapping[str, Argument]
+) -> dict[str, Argument]:
+    """Return all arguments; of a parameter and a property of the same name, the parameter's."""
+    arguments = dict(parameters)
+    for name, argument in properties.items():
+        other = parameters.get(name, argument)
+        arguments[name] = Argument(other.schema, other.required or argument.required)
+    return arguments
 
 
 class _UnusablePath(Exception):

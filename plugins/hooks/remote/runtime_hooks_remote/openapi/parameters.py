@@ -49,6 +49,9 @@ _OUR_HEADERS = frozenset(
     }
 )
 
+#: What reading a parameter costs, in schemas.
+_WORK = 5
+
 _IN_PATH = re.compile(r"\{([^{}/]+)\}")
 
 
@@ -84,7 +87,7 @@ class Parameters:
             if not isinstance(listed.value, list):
                 self._problems.add(listed, "parameters must be a list; they are left out")
             for each in listed.elements():
-                self._schemas.work += 1
+                self._schemas.work += _WORK
                 parameter = self._references.follow(each)
                 if parameter is not None and self._is_usable(parameter):
                     found[parameter.value["in"], parameter.value["name"]] = parameter

@@ -33,6 +33,9 @@ __all__ = ("Converted", "Link", "Schemas")
 #: Levels of schemas in one another that one definition may have.
 _MAX_LEVELS = 32
 
+#: What one document may cost, in schemas: a thousand operations with a few hundred each.
+_MAX_WORK = 500_000
+
 _UNFIT = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
@@ -77,7 +80,8 @@ class Converted:
 class Schemas:
     """Converts schemas, and keeps the definitions that they refer to.
 
-    ``work`` counts what was converted, for a limit on what one document may cost.
+    ``work`` counts what was converted and copied; from some point on it is `exhausted`, and what
+    else is asked for is left open.
     """
 
     def __init__(self, references: References, problems: Problems, version: str) -> None:
@@ -90,11 +94,15 @@ class Schemas:
         self._definitions: dict[str, Converted] = {}
         self._sound: set[str] = set()
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether so much was converted already that the document must mean harm."""
+        return self.work > _MAX_WORK
+
     def convert(self, node: Node) -> Converted:
         """Return a schema converted."""
         converted = Converted()
         converted.schema = self._schema(node, converted, in_place=True, level=1)
-        self.work += converted.size
         return converted
 
     def text(self, **keywords: str) -> Converted:
@@ -146,10 +154,13 @@ class Schemas:
 
     def _schema(self, node: Node, into: Converted, *, in_place: bool, level: int) -> Any:
         value = node.value
+        self.work += 1
         into.size += 1
         into.levels = max(into.levels, level)
         if isinstance(value, bool):
             return {} if value else {"not": {}}
+        if self.exhausted:
+            return {}
         if not isinstance(value, dict):
             self._problems.add(node, "a schema must be an object; it is taken as anything")
             return {}
@@ -188,7 +199,7 @@ class Schemas:
         known = self._names.get(id(target.value))
         if known is not None:
             return known
-        last = target.where.rpartition("/")[2] or "document"
+        last = target.where.rstrip("#").rpartition("/")[2] or "document"
         stem = name = _UNFIT.sub("_", last)[:64]
         count = 1
         while name in self._nodes:
@@ -228,8 +239,9 @@ class Schemas:
             kept = self._map(node.child(key), into, in_place=in_place, level=level + 1)
         else:
             return UNUSABLE
-        if kept is UNUSABLE:
-            self._problems.add(node.child(key), f"not a usable value of {key!r}; it is left out")
+        if kept is UNUSABLE and key != "examples":
+            what = f"{key!r} cannot have this value and is left out; correct it"
+            self._problems.add(node.child(key), what)
         return kept
 
     def _list(self, node: Node, into: Converted, *, in_place: bool, level: int) -> Any:
