@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = ("Session", "connected")
 
 _MAX_TOOLS = 10_000
+_MAX_PAGES = 1_000
 #: Seconds between two readings of the list of tools, however often it is said to change.
 _PAUSE = 0.5
 
@@ -201,7 +202,7 @@ class Session:
             cursor = page.next_cursor
             if cursor is None:
                 return found
-            if cursor in cursors or len(found) > _MAX_TOOLS:
+            if cursor in cursors or len(cursors) == _MAX_PAGES or len(found) > _MAX_TOOLS:
                 raise UpstreamProtocolError("its list of tools has no end")
             cursors.add(cursor)
             page = await self._client.list_tools(cursor=cursor)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import subprocess
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +18,7 @@ from runtime_hooks_mcp.settings import ServerSettings
 from runtime_core.types import ToolRequest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from contextlib import AbstractAsyncContextManager
 
     from runtime_core.types import HookInfo
@@ -37,6 +39,48 @@ def toolserver() -> Callable[..., ServerSettings]:
         )
 
     return settings
+
+
+class Web:
+    """The test server behind a URL, as a process."""
+
+    def __init__(self, options: tuple[str, ...]) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/mcp"
+
+    def start(self) -> None:
+        """Start it, again on the same port; it takes connections a little later."""
+        command = [sys.executable, str(TOOLSERVER), str(self.port), *self._options]
+        self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+
+    def kill(self) -> None:
+        """End it as a crash does; may be called twice."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+@pytest.fixture
+def start_web() -> Iterator[Callable[..., Web]]:
+    """Start the test server behind a URL; words are its options."""
+    servers: list[Web] = []
+
+    def start(*options: str) -> Web:
+        servers.append(Web(options))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.kill()
 
 
 class Kept:

@@ -16,6 +16,7 @@ from mcp.server.lowlevel import NotificationOptions, Server
 from mcp.server.runner import serve_loop
 from mcp.server.stdio import stdio_server
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 if TYPE_CHECKING:
     from mcp.server import ServerRequestContext
@@ -181,6 +182,21 @@ def server(tools: Tools, *, modern: bool) -> Server[Any]:
     )
 
 
+class Old:
+    """A server that knows nothing of the newest version of the protocol."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        headers = dict(scope.get("headers", ()))
+        if headers.get(b"mcp-protocol-version", b"").decode() in MODERN_PROTOCOL_VERSIONS:
+            await send({"type": "http.response.start", "status": 400, "headers": []})
+            await send({"type": "http.response.body", "body": b"unsupported protocol version"})
+        else:
+            await self.app(scope, receive, send)
+
+
 async def over_stdio(tools: Tools, *, modern: bool) -> None:
     one = server(tools, modern=modern)
     options = one.create_initialization_options(NotificationOptions(tools_changed=True))
@@ -204,9 +220,9 @@ def main() -> None:
         return
     import uvicorn
 
-    app = server(tools, modern="old" not in options).streamable_http_app(
-        stateless_http=False, host="127.0.0.1"
-    )
+    app: Any = server(tools, modern="old" not in options).streamable_http_app()
+    if "old" in options:
+        app = Old(app)
     uvicorn.run(app, host="127.0.0.1", port=int(how), log_level="error")
 
 
