@@ -21,6 +21,13 @@ _BRACKET = re.compile(r"(?:[a-z]+:)?//\[", re.IGNORECASE)
 _USERINFO = re.compile(r"//.*@")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\Z")
 _NUMERIC = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)\Z")
+#: An address whose path and query are encoded already, as RFC 3986 wants it.
+_ENCODED = re.compile(
+    r"https?://[^/?#]+((?:/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|%[0-9A-Fa-f]{2})*)*)"
+    r"(?:\?((?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?]|%[0-9A-Fa-f]{2})*))?(?:#|\Z)",
+    re.IGNORECASE,
+)
+_STEP = re.compile(r"/\.\.?(?:/|\Z)")
 _LONGEST_NAME = 253
 _SHOWN = 200
 
@@ -51,7 +58,21 @@ def locate(text: str, base: URL | None = None) -> Location:
         raise _refused(text, "holds a name or password: send them as a header")
     if not url.raw_host or url.port == 0:
         raise _refused(text, "names no host, or port 0")
-    return _with_one_spelling(url, text)
+    return _with_one_spelling(_as_written(url, text), text)
+
+
+def _as_written(url: URL, text: str) -> URL:
+    """Return *url* with the escapes that *text* has: ``%3B`` is not ``;`` to every service."""
+    match = _ENCODED.match(text)
+    if match is None or not match[1] or _STEP.search(match[1]) or "[" in text:
+        return url
+    return URL.build(
+        scheme=url.scheme,
+        authority=url.raw_authority,
+        path=match[1],
+        query_string=match[2] or "",
+        encoded=True,
+    )
 
 
 def _with_one_spelling(url: URL, text: str) -> Location:

@@ -220,6 +220,18 @@ def test_names(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.org/a%3Bb%2Cc/d;e,f?x=%2C&y=%3b,/?",
+        "http://example.org:8080/%2E%2E%20/x?",
+        "http://[::1]/x?y=1",
+    ],
+)
+def test_escapes_stay_as_they_were_written(url: str) -> None:
+    assert str(locate(url).url).removesuffix("?") == url.removesuffix("?")
+
+
+@pytest.mark.parametrize(
     ("target", "expected"),
     [
         ("/other", "http://example.org/other"),
