@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from runtime_core import http
 from runtime_core.drivers import load_driver
@@ -15,14 +14,15 @@ from runtime_core.engine.machine import Machine
 from runtime_core.engine.tokens import Counter
 from runtime_core.engine.toolbox import SourceToolbox
 from runtime_core.errors import NoBackendAvailable, NotFound, UpstreamUnavailable
+from runtime_core.fleet import configured
 from runtime_core.fleet.breaker import BreakerLimits
 from runtime_core.fleet.catalog import Catalog
 from runtime_core.fleet.connecting import Connector, connect
 from runtime_core.fleet.downloads import Downloads
-from runtime_core.fleet.gateway import Defaults, FleetGateway
+from runtime_core.fleet.gateway import FleetGateway
 from runtime_core.fleet.reconciler import REREAD_AFTER, Reconciler
 from runtime_core.fleet.search import Budget
-from runtime_core.fleet.startup import StartupModel, declare
+from runtime_core.fleet.startup import declare
 from runtime_core.fleet.state import LiveState
 from runtime_core.fleet.worker import DownloadWorker
 from runtime_core.plugins import Plugins
@@ -32,15 +32,7 @@ from runtime_core.storage.cache import ChainCache
 from runtime_core.storage.cipher import Cipher
 from runtime_core.storage.schema import KERNEL_TABLES
 from runtime_core.storage.secrets import SecretVault
-from runtime_core.types import (
-    BackendConfig,
-    Branch,
-    Chain,
-    ExecuteConfig,
-    ModelInfo,
-    Task,
-    Transition,
-)
+from runtime_core.types import Branch, Chain, ExecuteConfig, Task, Transition
 from runtime_core.upstream import create_client, create_egress
 
 if TYPE_CHECKING:
@@ -51,7 +43,6 @@ if TYPE_CHECKING:
 
     from runtime_core.protocols import Bus, HealthCheck
     from runtime_core.storage.database import Database
-    from runtime_core.types import ModelRole
     from runtime_core.upstream import Egress
 
 __all__ = ("DEFAULT_TENANT", "Kernel", "compose", "create_app", "serving")
@@ -147,7 +138,7 @@ class Kernel:
         """Store the built-in groups, and the models that the settings name."""
         await declare(
             DEFAULT_TENANT,
-            _startup_models(self.settings),
+            configured.startup_models(self.settings),
             models=self.database.models,
             groups=self.database.groups,
             tenancy=http.TENANCY,
@@ -262,7 +253,7 @@ def serving(kernel: Kernel) -> Litestar:
             "downloads": kernel.downloads,
             "fleet": kernel.fleet,
             "provider_types": tuple(sorted(kernel.plugins.providers)),
-            "provider_urls": _default_urls(kernel.plugins),
+            "provider_urls": configured.default_urls(kernel.plugins.providers),
         },
         health_checks=kernel.health_checks(),
         routes=kernel.plugins.routes,
@@ -287,11 +278,11 @@ def _fleet(
 
     :raises SettingsError: a backend of the settings cannot be.
     """
-    static = _backends(settings, plugins)
+    static = configured.backends(settings, plugins.backends)
     excused = [report.name for report in plugins.quarantined]
     catalog = Catalog(
         connect(static, plugins.providers, client, excused=excused),
-        declared=_declared(settings),
+        declared=configured.models(settings),
         period=settings.catalog_refresh,
     )
     connector = Connector(plugins.providers, client, excused=excused)
@@ -318,35 +309,6 @@ def _fleet(
     return _Fleet(catalog, reconciler, state, downloads, worker)
 
 
-def _default_urls(plugins: Plugins) -> Mapping[str, str]:
-    """Return the address of each provider that is made for one service."""
-    urls = {
-        name: getattr(factory, "default_url", "") for name, factory in plugins.providers.items()
-    }
-    return MappingProxyType({name: url for name, url in urls.items() if url})
-
-
-def _startup_models(settings: Settings) -> list[StartupModel]:
-    return [
-        StartupModel("embed", settings.embed_model, settings.embed_model_context_length),
-        StartupModel("task", settings.task_model, settings.task_model_context_length),
-        StartupModel("chat", settings.chat_model, settings.chat_model_context_length),
-    ]
-
-
-def _backends(settings: Settings, plugins: Plugins) -> list[BackendConfig]:
-    """The configured backends, and those plugins found that are not configured already."""
-    configured = [backend.config() for backend in settings.backends]
-    names = {backend.name for backend in configured}
-    types = {backend.type for backend in configured}
-    found = [
-        backend
-        for backend in plugins.backends
-        if backend.name not in names and not (backend.implicit and backend.type in types)
-    ]
-    return configured + found
-
-
 def _counter(settings: Settings) -> Counter:
     """Choose what counts tokens; loads nothing.
 
@@ -371,7 +333,7 @@ def _gateway(settings: Settings, catalog: Catalog, tokens: Counter) -> FleetGate
     """
     return FleetGateway(
         catalog,
-        _defaults(settings),
+        configured.defaults(settings),
         router=load_driver("router", settings.router)(),
         policy=settings.router,
         tokens=tokens,
@@ -382,32 +344,6 @@ def _gateway(settings: Settings, catalog: Catalog, tokens: Counter) -> FleetGate
             breaker=BreakerLimits(settings.breaker_failures, settings.breaker_cooldown),
         ),
     )
-
-
-def _defaults(settings: Settings) -> Mapping[ModelRole, Defaults]:
-    return MappingProxyType(
-        {
-            "chat": Defaults(settings.chat_model, settings.chat_provider),
-            "task": Defaults(settings.task_model, settings.task_provider),
-            "embed": Defaults(settings.embed_model, settings.embed_provider),
-        }
-    )
-
-
-def _declared(settings: Settings) -> Mapping[str, ModelInfo]:
-    """What the settings say of the models they name; one name may serve several roles."""
-    roles: list[tuple[str, str, int | None]] = [
-        ("can_chat", settings.chat_model, settings.chat_model_context_length),
-        ("can_prompt", settings.task_model, settings.task_model_context_length),
-        ("can_embed", settings.embed_model, settings.embed_model_context_length),
-    ]
-    facts: dict[str, dict[str, Any]] = {}
-    for capability, name, context_length in roles:
-        if name:
-            fact = facts.setdefault(name, {"can_chat": False, "can_prompt": False})
-            fact[capability] = True
-            fact["context_length"] = context_length or fact.get("context_length")
-    return {name: ModelInfo(name, **fact) for name, fact in facts.items()}
 
 
 def _chat_chain(chain_id: str) -> Chain:
