@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,16 @@ from runtime_hooks_mcp.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
 
+    from runtime_core.protocols import EgressClient
     from runtime_core.types import ToolRequest, Value
     from runtime_hooks_mcp.session import Session
     from runtime_hooks_mcp.settings import ServerSettings
+
+    _Connected = Callable[
+        [str, ServerSettings, Mapping[str, str]], AbstractAsyncContextManager[Session]
+    ]
 
 __all__ = ("Link",)
 
@@ -59,9 +66,10 @@ class Link:
         await self._changed.wait()
         return self.info
 
-    async def run(self, reveal: Callable[[str], Awaitable[str]]) -> None:
+    async def run(self, egress: EgressClient, reveal: Callable[[str], Awaitable[str]]) -> None:
         """Connect, and connect again, until cancelled.
 
+        :param egress: what requests to a URL go through.
         :param reveal: replaces ``{{secret:NAME}}`` in a text.
         """
         # half a second of imports, which nobody should wait for
@@ -69,7 +77,7 @@ class Link:
         clock = asyncio.get_running_loop().time
         while True:
             started = clock()
-            reason = await self._attempt(sessions, reveal)
+            reason = await self._attempt(partial(sessions.connected, egress=egress, reveal=reveal))
             if clock() - started > _STEADY:
                 self._backoff.reset()
             delay = self._backoff.next()
@@ -105,10 +113,10 @@ class Link:
             return request.arguments
         return {**request.arguments, "input": given.data}
 
-    async def _attempt(self, sessions: Any, reveal: Callable[[str], Awaitable[str]]) -> str:
+    async def _attempt(self, connected: _Connected) -> str:
         """Live through one connection; return why it is over."""
         scope = anyio.CancelScope()
-        attempt = asyncio.create_task(self._live(scope, sessions, reveal), name=self.name)
+        attempt = asyncio.create_task(self._live(scope, connected), name=self.name)
         try:
             await asyncio.wait((attempt,))
         finally:
@@ -117,15 +125,11 @@ class Link:
             await _settled(attempt)
         return self._reason(attempt.exception())
 
-    async def _live(
-        self, scope: anyio.CancelScope, sessions: Any, reveal: Callable[[str], Awaitable[str]]
-    ) -> None:
+    async def _live(self, scope: anyio.CancelScope, connected: _Connected) -> None:
         with scope:
             scope.deadline = anyio.current_time() + self._settings.connect_timeout
             try:
-                async with sessions.connected(
-                    self.name, self._settings, self._environ, reveal
-                ) as session:
+                async with connected(self.name, self._settings, self._environ) as session:
                     scope.deadline = math.inf
                     self._session = session
                     self._tell(self._up(session))

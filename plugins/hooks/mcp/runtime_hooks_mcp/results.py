@@ -10,7 +10,7 @@ from runtime_core.errors import TaskFailed
 from runtime_core.types import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from mcp_types import CallToolResult, ContentBlock
 
@@ -20,15 +20,16 @@ _MAX_ERROR = 4096
 _NO_WORDS = "the tool failed and does not say why"
 
 
-def value_of(result: CallToolResult, limit: int) -> Value:
+def value_of(result: CallToolResult, limit: int, mask: Callable[[str], str]) -> Value:
     """Return structured content as JSON, else texts joined, else JSON that describes the parts.
 
     :param limit: the largest result, in bytes.
+    :param mask: takes credentials out of what the tool says of its failure.
     :raises TaskFailed: the tool says that it failed, or its result is too large.
     """
     if result.is_error:
         texts = [part.text for part in result.content if part.type == "text"]
-        raise TaskFailed("\n".join(texts)[:_MAX_ERROR] or _NO_WORDS)
+        raise TaskFailed(mask("\n".join(texts)[:_MAX_ERROR]) or _NO_WORDS)
     if result.structured_content is not None:
         return _limited(Value(result.structured_content, "json"), limit)
     if all(part.type == "text" for part in result.content):

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     import mcp_types
     from mcp.client import IncomingMessage, Transport
 
+    from runtime_core.protocols import EgressClient
     from runtime_core.types import Value
     from runtime_hooks_mcp.settings import ServerSettings
 
@@ -57,6 +58,7 @@ async def connected(
     name: str,
     settings: ServerSettings,
     environ: Mapping[str, str],
+    egress: EgressClient,
     reveal: Callable[[str], Awaitable[str]],
 ) -> AsyncIterator[Session]:
     """Connect, shake hands and read the list of tools.
@@ -64,7 +66,7 @@ async def connected(
     :param reveal: replaces ``{{secret:NAME}}`` in a text.
     """
     wire = Wire(name)
-    transport = await _transport(settings, wire, environ, reveal)
+    transport = await _transport(settings, wire, environ, egress, reveal)
 
     async def heard(message: IncomingMessage) -> None:
         if isinstance(message, ToolListChangedNotification):
@@ -90,10 +92,11 @@ async def _transport(
     settings: ServerSettings,
     wire: Wire,
     environ: Mapping[str, str],
+    egress: EgressClient,
     reveal: Callable[[str], Awaitable[str]],
 ) -> Transport:
     if settings.transport == "http":
-        return web(settings, wire, reveal)
+        return web(settings, wire, egress, reveal)
     added = {name: await reveal(value) for name, value in settings.env.items()}
     return stdio(settings, wire, environ, added)
 
@@ -151,8 +154,9 @@ class Session:
             raise self._call_failed(error) from error
         except (RuntimeError, ValueError) as error:
             # the SDK's words for a result that is not as announced, or no result at all
-            raise UpstreamProtocolError(f"its answer makes no sense: {error}") from error
-        return value_of(result, self._settings.max_result)
+            text = self._wire.masked(f"its answer makes no sense: {error}")
+            raise UpstreamProtocolError(text) from error
+        return value_of(result, self._settings.max_result, self._wire.masked)
 
     def takes_input(self, name: str) -> bool:
         """Tell whether the tool has a parameter ``input``."""
@@ -214,7 +218,7 @@ class Session:
         if error.code == REQUEST_TIMEOUT:
             return TimedOut(f"no answer within {self._settings.timeout:g} s")
         if error.code == INVALID_PARAMS:
-            return TaskFailed(f"it refused the arguments: {error.message}")
+            return TaskFailed(self._wire.masked(f"it refused the arguments: {error.message}"))
         return _translated(error, self._wire)
 
 
@@ -230,12 +234,12 @@ def _translated(error: MCPError, wire: Wire) -> RuntimeCoreError:
     if error.code == UNREACHABLE:
         return UpstreamUnavailable(error.message)
     if wire.ended.is_set() or error.code == CONNECTION_CLOSED:
-        return UpstreamUnavailable(wire.reason or error.message)
+        return UpstreamUnavailable(wire.reason or wire.masked(error.message))
     if error.code == REQUEST_TIMEOUT:
         return UpstreamUnavailable("it does not answer")
     if error.code == METHOD_NOT_FOUND:
-        return UpstreamRejected(f"it does not speak MCP as it should: {error.message}")
-    return UpstreamRejected(error.message)
+        return UpstreamRejected(f"it does not speak MCP as it should: {wire.masked(error.message)}")
+    return UpstreamRejected(wire.masked(error.message))
 
 
 def _tool(name: str, tool: mcp_types.Tool) -> Tool:

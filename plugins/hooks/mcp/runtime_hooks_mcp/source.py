@@ -61,7 +61,7 @@ class MCPHooks:
         """Keep the servers connected, without waiting for any, and ``/mcp`` ready to start."""
         reveal = partial(services.secrets.reveal, _TENANT)
         tasks = [
-            asyncio.create_task(link.run(reveal), name=f"mcp {name}")
+            asyncio.create_task(link.run(services.egress.operator, reveal), name=f"mcp {name}")
             for name, link in self.links.items()
         ]
         try:

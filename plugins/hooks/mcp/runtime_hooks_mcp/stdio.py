@@ -21,7 +21,6 @@ from mcp.shared.message import SessionMessage
 from mcp_types import jsonrpc_message_adapter
 
 from runtime_core.errors import UpstreamUnavailable
-from runtime_hooks_mcp.wire import masked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -60,12 +59,14 @@ def stdio(
     :param added: what is configured for the program, secrets revealed.
     :raises UpstreamUnavailable: on entering: there is no such program, or it cannot be started.
     """
-    return _transport(settings, wire, inherited(environ) | dict(added), tuple(added.values()))
+    for value in added.values():
+        wire.hide(value)
+    return _transport(settings, wire, inherited(environ) | dict(added))
 
 
 @asynccontextmanager
 async def _transport(
-    settings: ServerSettings, wire: Wire, environ: dict[str, str], secrets: tuple[str, ...]
+    settings: ServerSettings, wire: Wire, environ: dict[str, str]
 ) -> AsyncIterator[Any]:
     process = await _start(settings, environ)
     # nothing waits between the start and the try: a cancellation there would leave an orphan
@@ -78,7 +79,7 @@ async def _transport(
         await _exited(process, _LAST_WORDS)
         with anyio.move_on_after(_LAST_WORDS):
             await told.wait()
-        last = f": {masked(errors[-1], secrets)[:300]}" if errors else ""
+        last = f": {wire.masked(errors[-1])[:300]}" if errors else ""
         return f"the program ended, exit code {process.returncode}{last}"
 
     async with anyio.create_task_group() as group:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from runtime_core.types import redacted
 
-__all__ = ("UNREACHABLE", "Wire", "masked")
+__all__ = ("UNREACHABLE", "Wire")
 
 logger = logging.getLogger("runtime.mcp")
 
@@ -17,6 +15,8 @@ logger = logging.getLogger("runtime.mcp")
 UNREACHABLE = -32098
 
 _TELL = 5
+#: Shorter words are seldom secret, and stand in every other sentence.
+_WORD = 6
 
 
 class Wire:
@@ -32,6 +32,16 @@ class Wire:
         self.ended = asyncio.Event()
         self.reason = ""
         self._strange = 0
+        self._hidden: set[str] = set()
+
+    def hide(self, value: str) -> None:
+        """Remember a credential that the server gets, as a whole and word by word."""
+        if value not in self._hidden:
+            self._hidden.update((value, *(word for word in value.split() if len(word) >= _WORD)))
+
+    def masked(self, text: str) -> str:
+        """Return *text* without the credentials, which the server may repeat."""
+        return redacted(text, self._hidden) if self._hidden else text
 
     def suspect(self, reason: str) -> None:
         """Note that something failed, which the server may or may not survive."""
@@ -50,11 +60,3 @@ class Wire:
         self._strange += 1
         level = logging.WARNING if self._strange <= _TELL else logging.DEBUG
         logger.log(level, "MCP server %r wrote what is no message: %.200r", self.name, line[:200])
-
-
-def masked(text: str, values: Iterable[str]) -> str:
-    """Return *text* without the secret *values*."""
-    for value in values:
-        if len(value) >= 4:
-            text = text.replace(value, "***")
-    return text

@@ -16,6 +16,7 @@ from runtime_hooks_mcp.link import Link
 from runtime_hooks_mcp.settings import ServerSettings
 
 from runtime_core.types import ToolRequest
+from runtime_core.upstream import create_egress
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -120,12 +121,14 @@ def keep() -> Callable[..., AbstractAsyncContextManager[Kept]]:
             return text
 
         link = Link("tools", settings, environ or {}, Backoff(first=0.01, longest=0.05))
-        task = asyncio.create_task(link.run(reveal))
+        egress = create_egress()
+        task = asyncio.create_task(link.run(egress.operator, reveal))
         try:
             yield Kept(link)
         finally:
             task.cancel()
             await asyncio.wait((task,))
+            await egress.aclose()
 
     return keeping
 

@@ -179,12 +179,19 @@ async def test_a_secret_sent_back_is_not_shown(scripted):
     assert "s3cret" not in info.error
 
 
+async def test_a_metadata_address_is_never_called(keep):
+    async with keep(ServerSettings(url="http://169.254.169.254/mcp")) as kept:
+        info = await kept.until(lambda info: "being connected" not in info.error)
+    assert "cannot be reached" in info.error
+    assert "169.254.169.254" in info.error
+
+
 async def test_a_header_with_a_line_break_is_not_sent(keep, start_web):
     web = start_web()
     settings = ServerSettings(url=web.url, headers={"X-Key": "{{secret:key}}"})
     async with keep(settings, key="a\r\nX-Other: b") as kept:
         info = await kept.until(lambda info: "being connected" not in info.error)
-    assert "'X-Key' configured for it has a line break" in info.error
+    assert "'x-key' holds line breaks" in info.error
 
 
 def listing(tools):
