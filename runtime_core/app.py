@@ -20,6 +20,7 @@ from runtime_core.fleet.catalog import Catalog
 from runtime_core.fleet.connecting import Connector, connect
 from runtime_core.fleet.downloads import Downloads
 from runtime_core.fleet.gateway import FleetGateway
+from runtime_core.fleet.pruning import Pruner
 from runtime_core.fleet.reconciler import REREAD_AFTER, Reconciler
 from runtime_core.fleet.search import Budget
 from runtime_core.fleet.startup import declare
@@ -298,6 +299,14 @@ def _fleet(
     state = LiveState(catalog, reconciler)
     downloads = Downloads(database.downloads, bus, state, state.provider_of, state.place_of)
     reconciler.want = downloads.want
+    if settings.prune_models:
+        reconciler.prune = Pruner(
+            DEFAULT_TENANT,
+            database.declarations,
+            database.downloads,
+            named=(settings.chat_model, settings.task_model, settings.embed_model),
+            look=reconciler.look,
+        )
     worker = DownloadWorker(
         database.downloads,
         bus,

@@ -88,6 +88,8 @@ class Reconciler:
         #: Told once of each model that a backend lacks and could fetch, and again every hour
         #: for as long as it is not there.
         self.want: Want | None = None
+        #: Told of each listing of a backend that can delete models, and of what is declared.
+        self.prune: Callable[[Backend, Declarations], Awaitable[None]] | None = None
         self._reread = reread
         self._retry_after = retry_after
         self._origin = secrets.token_hex(8).encode()
@@ -213,6 +215,8 @@ class Reconciler:
             await self._tell_state(backend)
         if self.want is not None and backend.pulls and not backend.error:
             await self._ask_for_missing(backend, self.want)
+        if ours and self.prune is not None and backend.pulls and self._declared is not None:
+            await self.prune(backend, self._declared)
 
     async def _tell_state(self, backend: Backend) -> None:
         listing = Listing(

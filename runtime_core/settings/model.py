@@ -132,6 +132,7 @@ class Settings(BaseModel):
     breaker_cooldown: Seconds = 1.0
     download_parallelism: Count = 4
     download_parallelism_per_backend: Count = 1
+    prune_models: Switch = False
 
     # Chains
     chat_chain: Annotated[str, Field(min_length=1), Allowed("the id of a chain")] = "chat"

@@ -19,7 +19,7 @@ CONFIG_VARIABLE = "RUNTIME_CONFIG"
 _PREFIX = "RUNTIME_"
 
 # Variables that are no setting of the kernel's but start like one.
-_OTHER_VARIABLES = frozenset({CONFIG_VARIABLE, "RUNTIME_PRUNE_MODELS"})
+_OTHER_VARIABLES = frozenset({CONFIG_VARIABLE})
 
 # Names from before the RUNTIME_ prefix; where both are set, the prefixed one wins.
 ALIASES: Mapping[str, str] = {

@@ -65,7 +65,8 @@ class FetchingProvider(AcmeProvider):
         yield PullProgress("pulling", 1, 2)
         self._models.append(ModelInfo(model))
 
-    async def delete_model(self, model: str) -> None: ...
+    async def delete_model(self, model: str) -> None:
+        self._models = [one for one in self._models if one.name != model]
 
 
 class Server:
@@ -195,6 +196,26 @@ async def test_a_model_of_the_settings_is_fetched_to_where_it_is_missing(
     await server.until_models("m", "new")
     assert await server.ask("GET", "/queue") == []
     assert (await server.ask("GET", "/state"))[0]["models"] == ["new"]
+
+
+@pytest.mark.parametrize("prune", ["0", "1"])
+async def test_models_nobody_declared_are_deleted_only_for_who_asks_for_it(
+    start: Any, prune: str
+) -> None:
+    place = {"type": "fetching", "name": "f", "base_url": "http://f"}
+    server = await start(
+        CHAT_MODEL="new",
+        CHAT_MODEL_CONTEXT_LENGTH="9",
+        RUNTIME_BACKENDS=json.dumps([place]),
+        RUNTIME_PRUNE_MODELS=prune,
+        RUNTIME_CATALOG_REFRESH="0.05",
+    )
+    await server.until_models(*(["new"] if prune == "1" else ["m", "new"]))
+    # what nobody declared is deleted one by one at any time, what is wanted comes back
+    await server.ask("DELETE", "/backends/static:f/models/new")
+    if prune == "0":
+        await server.ask("DELETE", "/backends/static:f/models/m")
+    await server.until_models("new")
 
 
 async def test_a_key_reaches_the_backends_of_its_type(start: Any) -> None:
