@@ -6,13 +6,14 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import text
+from sqlalchemy import Column, Table, text
 
 from runtime_core import hookimpl
 from runtime_core.app import compose, load_plugins
 from runtime_core.plugins import Plugins
 from runtime_core.settings import Settings
-from runtime_core.types import Chain, ToolRequest, Value
+from runtime_core.tables import Name, new_metadata
+from runtime_core.types import Chain, TableSet, ToolRequest, Value
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -35,7 +36,8 @@ class Source:
         sealed = services.sealer.seal("text", "here")
         assert "text" not in sealed
         assert services.sealer.open(sealed, "here") == "text"
-        await services.database.read(text("SELECT count(*) FROM task_chains"))
+        # the plugin's own table is there
+        assert await services.database.read(text("SELECT count(*) FROM acme")) == [(0,)]
         await services.chains.put("default", Chain(id="made"))
         assert services.runner.check(Chain(id="empty"))
         services.egress.untrusted.check("https://example.com")
@@ -54,8 +56,13 @@ class Source:
 
 
 def kernel_with(source: Source, database_url: str) -> Any:
-    plugin = SimpleNamespace(register_hook_sources=hookimpl(lambda: {"acme": source}))
-    plugin.register_hook_sources.__name__ = "register_hook_sources"
+    metadata = new_metadata()
+    Table("acme", metadata, Column("tenant_id", Name, primary_key=True))
+    tables = TableSet(metadata=metadata, migrations="acme.migrations")
+    plugin = SimpleNamespace(
+        register_hook_sources=hookimpl(lambda: {"acme": source}),
+        register_tables=hookimpl(lambda: tables),
+    )
     settings = Settings(
         database_url=database_url, tokenizer="estimate", secret_key="sixteen-characters"
     )
