@@ -11,6 +11,7 @@ from runtime_core.drivers import load_driver
 from runtime_core.engine import tiktoken
 from runtime_core.engine.handlers import builtin_handlers
 from runtime_core.engine.machine import Machine
+from runtime_core.engine.standard import chat_chain
 from runtime_core.engine.tokens import Counter
 from runtime_core.engine.toolbox import SourceToolbox
 from runtime_core.errors import NoBackendAvailable, NotFound, UpstreamUnavailable
@@ -33,7 +34,6 @@ from runtime_core.storage.cache import ChainCache
 from runtime_core.storage.cipher import Cipher
 from runtime_core.storage.schema import KERNEL_TABLES
 from runtime_core.storage.secrets import SecretVault
-from runtime_core.types import Branch, Chain, ExecuteConfig, Task, Transition
 from runtime_core.upstream import create_client, create_egress
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class Kernel:
         try:
             await self.chains.get(DEFAULT_TENANT, chain_id)
         except NotFound:
-            await self.chains.put(DEFAULT_TENANT, _chat_chain(chain_id))
+            await self.chains.put(DEFAULT_TENANT, chat_chain(chain_id))
 
 
 def compose(settings: Settings, plugins: Plugins | None = None) -> Kernel:
@@ -353,14 +353,3 @@ def _gateway(settings: Settings, catalog: Catalog, tokens: Counter) -> FleetGate
             breaker=BreakerLimits(settings.breaker_failures, settings.breaker_cooldown),
         ),
     )
-
-
-def _chat_chain(chain_id: str) -> Chain:
-    task = Task(
-        id="chat",
-        description="One turn of the conversation.",
-        handler="chat_completion",
-        execute_config=ExecuteConfig(pass_clients_tools=True),
-        transition=Transition(branches=(Branch(operator="default", goto="end"),)),
-    )
-    return Chain(id=chain_id, description="The default chain of POST /chat.", tasks=(task,))

@@ -51,6 +51,7 @@ class Wire(asyncio.Protocol):
         self._reason = ""
         self._transport: asyncio.Transport | None = None
         self._received = bytearray()
+        self._listens = False
         self._message: tuple[str, int] | None = None
         self._pongs: deque[asyncio.Future[None]] = deque()
         self._writable = asyncio.Event()
@@ -79,6 +80,7 @@ class Wire(asyncio.Protocol):
         if who.token:
             options |= {"auth_token": who.token}
         said = f"CONNECT {json.dumps(options)}\r\nSUB {subject} {_SUBSCRIPTION.decode()}\r\n"
+        self._listens = True
         self._write(said.encode())
         await self.ping()
         self._timer = asyncio.get_running_loop().call_later(_PING_S, self._keep_alive)
@@ -202,7 +204,8 @@ class Wire(asyncio.Protocol):
     def _obey(self, line: bytes) -> None:
         verb, _, rest = line.partition(b" ")
         match verb.upper():
-            case b"MSG":
+            # before that, and before encryption, they could be anybody's
+            case b"MSG" if self._listens:
                 self._message = _message(rest)
             case b"PING":
                 self._write(b"PONG\r\n")

@@ -111,7 +111,7 @@ def serve() -> Callable[[Serve], Any]:
 
         async def remember(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writers.append(writer)
-            with suppress(OSError, asyncio.IncompleteReadError):
+            with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 await handle(reader, writer)
 
         server = await asyncio.start_server(remember, "127.0.0.1", 0)

@@ -247,6 +247,23 @@ async def test_what_is_no_server_is_survived(serve, make_bus, greeting):
             await until_unwell(bus, f"nats://127.0.0.1:{port}: ")
 
 
+async def test_a_reason_is_logged_once_however_often_it_is_met(serve, make_bus, caplog):
+    attempts, often = [], asyncio.Event()
+
+    async def refuse(reader, writer):
+        attempts.append(writer)
+        if len(attempts) == 4:
+            often.set()
+        writer.close()
+
+    async with serve(refuse) as port:
+        bus = make_bus(f"nats://127.0.0.1:{port}")
+        await bus.publish("a", b"")
+        async with asyncio.timeout(PATIENCE_S):
+            await often.wait()
+    assert caplog.text.count("the bus cannot be used: ") == 1
+
+
 async def test_a_fault_of_ours_is_logged_and_the_next_use_starts_anew(
     nats_server, make_bus, monkeypatch, caplog
 ):

@@ -166,6 +166,24 @@ async def test_tls_is_used_where_it_is_offered_but_not_demanded(
     await make_bus(f"tls://127.0.0.1:{server.port}?tls_ca={certificates / 'ca.pem'}").ping()
 
 
+@pytest.mark.parametrize("whispered", [b"MSG runtime.a 1 1\r\nx\r\n", b"MSG runtime.a 1 1"])
+async def test_what_is_said_before_encryption_is_not_heard(serve, make_bus, whispered):
+    said = bytearray()
+
+    async def whisper(reader, writer):
+        writer.write(b'INFO {"tls_required": true}\r\n' + whispered)
+        said.extend(await reader.read(1000))
+
+    async with serve(whisper) as port:
+        bus = make_bus(f"nats://u:hush@127.0.0.1:{port}")
+        async with bus.subscribe("a") as heard:
+            with pytest.raises(UpstreamUnavailable, match=r"makes no sense|talking in clear"):
+                await bus.ping()
+            await bus.publish("a", b"ours")
+            assert await anext(aiter(heard)) == b"ours"
+    assert not said
+
+
 async def test_a_server_without_tls_is_told_nothing(serve, make_bus):
     said = bytearray()
 
