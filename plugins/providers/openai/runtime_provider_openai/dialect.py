@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from runtime_openai_wire import Dialect, OpenAIWireProvider, describe_model
+from runtime_openai_wire.settings import explain
 
 from runtime_core.errors import SettingsError
 
@@ -59,7 +60,7 @@ def openai_provider(config: BackendConfig, client: httpx.AsyncClient) -> OpenAIW
     try:
         options = OpenAIOptions.model_validate(config.options)
     except ValidationError as exc:
-        raise SettingsError(f"backend {config.name!r} (openai): {_explain(exc)}") from exc
+        raise SettingsError(f"backend {config.name!r} (openai): {explain(exc)}") from exc
     base_url = config.base_url or OPENAI_URL
     dialect = _dialect(options, official=_is_official(base_url))
     return OpenAIWireProvider(config, client, base_url=base_url, dialect=dialect)
@@ -109,11 +110,4 @@ def _describe_official(model: WireModel) -> ModelInfo:
         return described
     return msgspec.structs.replace(
         described, can_chat=False, can_embed=False, can_prompt=False, can_stream=False
-    )
-
-
-def _explain(exc: ValidationError) -> str:
-    return "; ".join(
-        f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}"
-        for error in exc.errors(include_url=False, include_input=False)
     )

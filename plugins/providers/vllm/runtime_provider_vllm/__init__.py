@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runtime_core import hookimpl
-from runtime_core.types import BackendConfig
 from runtime_provider_vllm.provider import VLLMOptions, VLLMProvider
 from runtime_provider_vllm.settings import VLLMSettings
 
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from runtime_core.protocols import ProviderFactory
-    from runtime_core.types import PluginContext
+    from runtime_core.types import BackendConfig, PluginContext
 
 __all__ = (
     "VLLMOptions",
@@ -43,16 +42,4 @@ def register_backends(context: PluginContext) -> Sequence[BackendConfig]:
     settings = (context.settings or VLLMSettings()).with_environment(context.environ)
     if not settings.base_url:
         return ()
-    key = settings.api_key.get_secret_value() if settings.api_key is not None else ""
-    return (
-        BackendConfig(
-            name="vllm",
-            type="vllm",
-            base_url=settings.base_url,
-            api_key=key or None,
-            priority=settings.priority,
-            options=settings.model_dump(
-                exclude_unset=True, exclude={"api_key", "base_url", "priority"}
-            ),
-        ),
-    )
+    return (settings.backend("vllm"),)

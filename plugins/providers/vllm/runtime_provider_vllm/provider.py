@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from runtime_openai_wire import Dialect, OpenAIWireProvider, describe_model
+from runtime_openai_wire.settings import explain
 
 from runtime_core.errors import SettingsError
 
@@ -55,7 +56,7 @@ class VLLMProvider(OpenAIWireProvider):
         try:
             options = VLLMOptions.model_validate(config.options)
         except ValidationError as exc:
-            raise SettingsError(f"backend {config.name!r} (vllm): {_explain(exc)}") from exc
+            raise SettingsError(f"backend {config.name!r} (vllm): {explain(exc)}") from exc
         dialect = _dialect(options)
         super().__init__(config, client, base_url=_versioned(config.base_url), dialect=dialect)
         self._sampling = options.sampling
@@ -95,11 +96,4 @@ def _with_use(described: ModelInfo, *, embeds: bool) -> ModelInfo:
     chats = not embeds
     return msgspec.structs.replace(
         described, can_chat=chats, can_embed=embeds, can_prompt=chats, can_stream=chats
-    )
-
-
-def _explain(exc: ValidationError) -> str:
-    return "; ".join(
-        f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}"
-        for error in exc.errors(include_url=False, include_input=False)
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import SecretStr  # noqa: TC002 - pydantic evaluates annotations
+from runtime_openai_wire.settings import BackendTable
 
 from runtime_provider_vllm.provider import VLLMOptions
 
@@ -13,22 +13,11 @@ if TYPE_CHECKING:
 
 __all__ = ("VLLMSettings",)
 
-_VARIABLES = {"api_key": "VLLM_API_KEY", "base_url": "VLLM_BASE_URL"}
 
-
-class VLLMSettings(VLLMOptions):
+class VLLMSettings(BackendTable, VLLMOptions):
     """Where the backend ``vllm`` is, and its options; without an address there is none."""
 
-    api_key: SecretStr | None = None
-    base_url: str = ""
-    priority: int = 0
-
-    def with_environment(self, environ: Mapping[str, str]) -> Self:
-        """Return the settings with what *environ* says, which wins."""
-        said = {
-            name: environ[variable].strip()
-            for name, variable in _VARIABLES.items()
-            if environ.get(variable, "").strip()
-        }
-        own = {name: getattr(self, name) for name in self.model_fields_set}
-        return type(self).model_validate({**own, **said})
+    variables: ClassVar[Mapping[str, str]] = {
+        "api_key": "VLLM_API_KEY",
+        "base_url": "VLLM_BASE_URL",
+    }
