@@ -50,9 +50,7 @@ class _Bundle:
         """Find the definitions that the roots need, nearest first, and how often each is used."""
         waiting = deque(roots)
         while waiting:
-            links = waiting.popleft().links
-            self._schemas.work += len(links)
-            for name in links:
+            for name in waiting.popleft().links:
                 if name not in self._uses:
                     if len(self._uses) >= _MAX_DEFINITIONS:
                         continue

@@ -101,6 +101,19 @@ def test_the_operation_s_parameter_wins_over_the_path_s_of_the_same_place(readin
     }
 
 
+def test_what_is_in_the_path_is_required_whatever_is_said(reading):
+    item = {"get": {"parameters": [parameter("a", "path", required=False)]}}
+
+    read = only(reading({"openapi": "3.0.0", "paths": {"/x/{a}": item}}))
+
+    assert read.parameters[0].required
+    assert read.tool.parameters == {
+        "type": "object",
+        "properties": {"a": TEXT},
+        "required": ["a"],
+    }
+
+
 def test_names_do_not_change_when_operations_are_added(reading):
     some = [{"operationId": "a.b"}, {"operationId": "same"}, {"operationId": "same"}, {}]
     before = [*reading(document_of(*some)).operations]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from runtime_hooks_remote.openapi import external_references
 from runtime_hooks_remote.shapes import Problem
 
 TEXT = {"type": "string"}
@@ -15,16 +14,17 @@ SHOP = "https://shop.example/api/"
 
 
 def test_a_shop_is_in_several_files(reading, load, parameters, problems):
-    content = load("shop/openapi.yaml")
     url = f"{SHOP}openapi.yaml"
     there = ("common.json", "parts/paths.yaml", "parts/product.yaml")
     fetched = {f"{SHOP}{name}": load(f"shop/{name}") for name in there}
 
-    assert external_references(content, url) == {
-        f"{SHOP}{name}" for name in (*there[:2], "gone.json", "parts/odd.txt")
-    }
+    assert reading("shop/openapi.yaml", url=url).missing == tuple(
+        f"{SHOP}{name}"
+        for name in ("common.json", "gone.json", "parts/odd.txt", "parts/paths.yaml")
+    )
     first = {address: fetched[address] for address in list(fetched)[:2]}
-    assert f"{SHOP}parts/product.yaml" in external_references(content, url, first)
+    then = reading("shop/openapi.yaml", url=url, fetched=first)
+    assert f"{SHOP}parts/product.yaml" in then.missing
 
     fetched[f"{SHOP}parts/odd.txt"] = b"{"
     document = reading("shop/openapi.yaml", url=url, fetched=fetched)
@@ -115,6 +115,13 @@ def test_what_stands_beside_a_reference_counts_in_3_1(reading, body_of, version,
     assert sent(document)["properties"] == {"a": expected}
 
 
+def test_what_stands_beside_a_reference_on_the_way_counts_too(reading, body_of):
+    schemas = {"A": {"$ref": "#/components/schemas/B", "minLength": 2}, "B": TEXT}
+    content = body_of({"properties": {"a": {"$ref": "#/components/schemas/A"}}}, **schemas)
+
+    assert sent(reading(content))["properties"] == {"a": {"allOf": [TEXT], "minLength": 2}}
+
+
 def test_a_reference_finds_keys_with_slashes_tildes_and_spaces(reading, body_of):
     links = ("#/components/schemas/a~1b~0c", "#/components/schemas/d%20e")
     schema = {"properties": {str(index): {"$ref": link} for index, link in enumerate(links)}}
@@ -168,7 +175,6 @@ def test_without_its_address_a_document_cannot_refer_to_others(reading, body_of)
     document = reading(content, url="")
 
     assert document.missing == ()
-    assert external_references(json.dumps(content).encode(), "") == set()
     assert "only http and https addresses are read" in document.problems[0].what
 
 
