@@ -21,6 +21,7 @@ REASONS = {
     "serves until stopped": "the demo that all examples use",
     "runs the whole test suite": ".ci/run",
     "needs Docker": "the packaging tests",
+    "needs PostgreSQL and NATS": "tests/integration/replicas",
     "depends on this machine": "the tests of runtime doctor",
 }
 LANGUAGES = {"console", "python", "yaml", "json", "toml", "text"}
