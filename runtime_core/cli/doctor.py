@@ -240,7 +240,21 @@ async def _database(kernel: Kernel) -> list[Finding]:
     for name, one in (await kernel.database.plugin_schemas(kernel.plugins.tables)).items():
         way_out = f"install the newer release, or add {name} to RUNTIME_DISABLE_PLUGINS"
         found.append(_schema(f"tables of plugin {name}", "the plugin", one, way_out))
-    return found
+    return [*found, *await _sealing(kernel)] if state.revision == state.head else found
+
+
+async def _sealing(kernel: Kernel) -> list[Finding]:
+    """Say whether credentials are in the database as everybody can read them."""
+    from runtime_core.app import DEFAULT_TENANT
+
+    if kernel.settings.secret_key:
+        return []
+    keys = await kernel.database.provider_configs.list(DEFAULT_TENANT, limit=1)
+    secrets = await kernel.database.secrets.list(DEFAULT_TENANT, limit=1)
+    if not keys.items and not secrets.items:
+        return []
+    detail = "keys of providers and secrets are stored in clear"
+    return [Finding("warn", "database", detail, "set RUNTIME_SECRET_KEY, then set them again")]
 
 
 def _schema(whose: str, wants: str, state: SchemaState, way_out: str) -> Finding:

@@ -26,6 +26,7 @@ __all__ = (
     "VERSION_TABLE",
     "Schema",
     "SchemaState",
+    "config_of",
     "read_revision",
     "schema_of",
     "upgrade",
@@ -123,7 +124,7 @@ def _migrate(connection: Connection, schema: Schema, revision: str | None) -> No
     from alembic import command
     from alembic.script import ScriptDirectory
 
-    config = _config(connection, schema)
+    config = config_of(schema, connection)
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if not known:
         raise StartupError(f"there are no migrations in {schema.scripts}")
@@ -137,7 +138,8 @@ def _migrate(connection: Connection, schema: Schema, revision: str | None) -> No
         )
 
 
-def _config(connection: Connection, schema: Schema) -> Config:
+def config_of(schema: Schema, connection: Connection | None = None) -> Config:
+    """Return what alembic has to know of a schema to run its migrations on *connection*."""
     from alembic.config import Config
 
     config = Config(attributes={"connection": connection, "schema": schema})

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from runtime_core.testing.provider_suite import ProviderSuite
+    from runtime_core.testing.table_suite import TableSuite
     from runtime_core.testing.upstream import Upstream
     from runtime_core.testing.wire import Answer, ChatWire, EmbeddingWire, Reply, WireRequest
 
@@ -21,12 +22,14 @@ __all__ = (
     "EmbeddingWire",
     "ProviderSuite",
     "Reply",
+    "TableSuite",
     "Upstream",
     "WireRequest",
 )
 
 _HOMES = {
     "ProviderSuite": "provider_suite",
+    "TableSuite": "table_suite",
     "Upstream": "upstream",
     "Answer": "wire",
     "ChatWire": "wire",

@@ -3,3 +3,4 @@
 import pytest
 
 pytest.register_assert_rewrite("runtime_core.testing.provider_suite")
+pytest.register_assert_rewrite("runtime_core.testing.table_suite")

@@ -77,3 +77,23 @@ def test_a_value_is_asked_for_at_a_terminal_and_not_shown(
     assert VALUE not in program.output
     assert httpx.get(f"{server}/secrets/typed").status_code == 200
     httpx.delete(f"{server}/secrets/typed")
+
+
+def test_doctor_says_when_secrets_are_stored_in_clear(
+    start: Callable[..., Any], address_of: Callable[[str], str]
+) -> None:
+    def said(**environ: str) -> str:
+        program = start("doctor", **environ)
+        program.end()
+        return program.output
+
+    in_clear = (
+        "warn  database   keys of providers and secrets are stored in clear\n"
+        "                 what to do: set RUNTIME_SECRET_KEY, then set them again\n"
+    )
+    server = start("serve", "--port", "0")
+    url = address_of(server.wait_for("\n"))
+    assert in_clear not in said()
+    assert httpx.put(f"{url}/secrets/key", json={"value": "v"}).status_code == 200
+    assert in_clear in said()
+    assert in_clear not in said(RUNTIME_SECRET_KEY="sixteen-characters")
