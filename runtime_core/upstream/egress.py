@@ -105,6 +105,7 @@ class EgressClient:
         self._trust = trust
         self._timeout = aiohttp.ClientTimeout(total=None, connect=connect_timeout)
         self._resolver = resolver
+        self._own_resolver: AbstractResolver | None = None
         self._elsewhere = elsewhere or self
         self._session: aiohttp.ClientSession | None = None
 
@@ -186,6 +187,8 @@ class EgressClient:
         """Close every connection; may be called twice."""
         if self._session is not None:
             await self._session.close()
+        if self._own_resolver is not None:
+            await self._own_resolver.close()
 
     async def _follow(
         self, sent: Outgoing, redirects: int
@@ -231,10 +234,13 @@ class EgressClient:
             self.policy.check(sent.address, sent.host)
 
     def _open_session(self) -> aiohttp.ClientSession:
+        resolver = self._resolver
+        if resolver is None:
+            resolver = self._own_resolver = aiohttp.DefaultResolver()
         self._session = aiohttp.ClientSession(
             connector=Connector(
                 limit=0,
-                resolver=_CheckingResolver(self.policy, self._resolver),
+                resolver=_CheckingResolver(self.policy, resolver),
                 socket_factory=self._checked_socket,
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -259,10 +265,9 @@ class _CheckingResolver(AbstractResolver):
     connected to is not ours to say.
     """
 
-    def __init__(self, policy: Policy, resolver: AbstractResolver | None) -> None:
+    def __init__(self, policy: Policy, resolver: AbstractResolver) -> None:
         self._policy = policy
-        self._owned = resolver is None
-        self._resolver = resolver or aiohttp.DefaultResolver()
+        self._resolver = resolver
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -273,5 +278,4 @@ class _CheckingResolver(AbstractResolver):
         return found
 
     async def close(self) -> None:
-        if self._owned:
-            await self._resolver.close()
+        """Do nothing: who made the resolver closes it."""

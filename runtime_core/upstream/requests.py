@@ -113,6 +113,7 @@ def redirected(sent: Outgoing, response: aiohttp.ClientResponse) -> Outgoing | N
 
 def _checked(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> CIMultiDict[str]:
     checked: CIMultiDict[str] = CIMultiDict()
+    spelled: dict[str, str] = {}
     pairs = headers.items() if isinstance(headers, Mapping) else headers
     for name, value in pairs:
         if not _TOKEN.match(name):
@@ -121,7 +122,8 @@ def _checked(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> CIMultiD
             raise TaskFailed(f"The header {name!r} is set by the connection itself: leave it out.")
         if _UNSAFE_VALUE.search(value):
             raise TaskFailed(f"The header {name!r} holds line breaks or control characters.")
-        checked.add(name, value)
+        # the client takes another spelling for another header, and lets it replace the first
+        checked.add(spelled.setdefault(name.lower(), name), value)
     return checked
 
 

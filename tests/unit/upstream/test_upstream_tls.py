@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from runtime_core import errors
-from runtime_core.upstream import Endpoint, create_client, ndjson
+from runtime_core.upstream import Endpoint, create_client, create_egress, ndjson
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -220,3 +220,19 @@ async def test_a_file_of_certificates_that_cannot_be_read(
     async with serving(authority.issue_cert("localhost")) as server, create_client() as client:
         with pytest.raises(errors.UpstreamUnavailable, match="let SSL_CERT_FILE name a PEM file"):
             await Endpoint("svc", client, f"https://localhost:{server.port}/").get(dict)
+
+
+async def test_tools_trust_the_same_certificates(
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    egress = create_egress()
+    async with serving(authority.issue_cert("localhost")) as server:
+        for _ in range(2):
+            answer = await egress.operator.request("GET", f"https://localhost:{server.port}/")
+            assert answer.body == b"{}"
+        assert server.connections == 1
+        with pytest.raises(errors.UpstreamUnavailable, match="is not accepted: IP address mism"):
+            await egress.operator.request("GET", f"https://127.0.0.1:{server.port}/")
+    await egress.aclose()
