@@ -21,6 +21,7 @@ __all__ = (
     "MAPS",
     "SINGLE",
     "UNUSABLE",
+    "is_pattern",
     "is_plain",
     "merge_annotations",
 )
@@ -31,7 +32,23 @@ UNUSABLE: Final = object()
 _MAX_LEVELS = 8
 _MAX_EXAMPLE = 200
 
+#: Characters of a pattern, and bytes of what it is compiled to: both cost whoever validates.
+_MAX_PATTERN = 1_000
+_MAX_AUTOMATON = 300_000
+
 _TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
+
+
+def is_pattern(text: str) -> bool:
+    """Whether a text is a regular expression that can be compiled, and soon."""
+    if len(text) > _MAX_PATTERN:
+        return False
+    options = jsonschema_rs.FancyRegexOptions(size_limit=_MAX_AUTOMATON)
+    try:
+        jsonschema_rs.Draft202012Validator({"pattern": text}, pattern_options=options)
+    except ValueError:
+        return False
+    return True
 
 
 def is_plain(value: Any, levels: int = _MAX_LEVELS) -> bool:
@@ -82,16 +99,6 @@ def _count(value: Any) -> Any:
 
 def _data(value: Any) -> Any:
     return value if is_plain(value) else UNUSABLE
-
-
-def _pattern(value: Any) -> Any:
-    if not isinstance(value, str):
-        return UNUSABLE
-    try:
-        jsonschema_rs.Draft202012Validator({"pattern": value})
-    except ValueError:
-        return UNUSABLE
-    return value
 
 
 def _choices(value: Any) -> Any:
@@ -156,7 +163,6 @@ DATA: Final[Mapping[str, Callable[[Any], Any]]] = {
     "minProperties": _count,
     "minimum": _number,
     "multipleOf": _positive,
-    "pattern": _pattern,
     "required": _names,
     "title": _text,
     "type": _type,
@@ -179,7 +185,7 @@ SINGLE: Final = frozenset(
     }
 )
 LISTS: Final = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
-MAPS: Final = frozenset({"dependentSchemas", "patternProperties", "properties"})
+MAPS: Final = frozenset({"dependentSchemas", "properties"})
 
 #: those that apply to the very value, not to a part of it: a circle of them has no end
 IN_PLACE: Final = frozenset(

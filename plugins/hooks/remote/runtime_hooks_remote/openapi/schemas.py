@@ -20,6 +20,7 @@ from runtime_hooks_remote.openapi.keywords import (
     MAPS,
     SINGLE,
     UNUSABLE,
+    is_pattern,
 )
 from runtime_hooks_remote.openapi.references import is_reference
 
@@ -35,6 +36,9 @@ _MAX_LEVELS = 32
 
 #: What one document may cost, in schemas: a thousand operations with a few hundred each.
 _MAX_WORK = 500_000
+
+#: What compiling a pattern may cost, in schemas.
+_PATTERN_WORK = 500
 
 _UNFIT = re.compile(r"[^A-Za-z0-9_.-]+")
 
@@ -93,6 +97,7 @@ class Schemas:
         self._nodes: dict[str, Node] = {}
         self._definitions: dict[str, Converted] = {}
         self._sound: set[str] = set()
+        self._patterns: dict[str, bool] = {}
 
     @property
     def exhausted(self) -> bool:
@@ -231,6 +236,10 @@ class Schemas:
     def _keyword(self, key: str, node: Node, into: Converted, *, in_place: bool, level: int) -> Any:
         if key in DATA:
             kept = DATA[key](node.value[key])
+        elif key == "patternProperties":
+            kept = self._by_pattern(node.child(key), into, level=level + 1)
+        elif key == "pattern":
+            kept = self._pattern(node.value[key])
         elif key in SINGLE:
             return self._schema(node.child(key), into, in_place=in_place, level=level + 1)
         elif key in LISTS:
@@ -243,6 +252,15 @@ class Schemas:
             what = f"{key!r} cannot have this value and is left out; correct it"
             self._problems.add(node.child(key), what)
         return kept
+
+    def _pattern(self, text: Any) -> Any:
+        """Return a pattern if it can be compiled; each is tried once, they cost and repeat."""
+        if not isinstance(text, str):
+            return UNUSABLE
+        if text not in self._patterns:
+            self.work += _PATTERN_WORK
+            self._patterns[text] = is_pattern(text)
+        return text if self._patterns[text] else UNUSABLE
 
     def _list(self, node: Node, into: Converted, *, in_place: bool, level: int) -> Any:
         if not isinstance(node.value, list) or not node.value:
@@ -259,6 +277,18 @@ class Schemas:
             for key, part in node.items()
             if not self.is_read_only(part)
         }
+
+    def _by_pattern(self, node: Node, into: Converted, *, level: int) -> Any:
+        usable = {}
+        for pattern, part in node.items():
+            if self._pattern(pattern) is UNUSABLE:
+                what = (
+                    f"the pattern {pattern[:80]!r} cannot be compiled and is left out; correct it"
+                )
+                self._problems.add(part, what)
+            else:
+                usable[pattern] = part.value
+        return self._map(node.replaced(usable), into, in_place=False, level=level) if usable else {}
 
     def is_read_only(self, node: Node) -> bool:
         """Whether a property is only part of answers, so that it has no place in a request."""

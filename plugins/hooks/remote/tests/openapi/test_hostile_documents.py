@@ -1,4 +1,4 @@
-"""Documents that are no documents, and those that are written to do harm."""
+"""Documents that are written to do harm, or broken at random."""
 
 from __future__ import annotations
 
@@ -68,94 +68,6 @@ def test_every_tool_of_the_documents_is_one_for_a_model(reading, name):
 
 def test_every_tool_of_a_large_document_is_one_for_a_model(reading, code_hosting):
     check(reading(code_hosting))
-
-
-@pytest.mark.parametrize(
-    ("content", "where", "what"),
-    [
-        (b"", "", "it is empty; serve a YAML document"),
-        (b"  \n# nothing\n", "", "it is empty; serve a YAML document"),
-        (b"[]", "", "it is not an object"),
-        (b"<html>hello</html>", "", "it is not an object"),
-        (b"{", "", "it is not JSON: "),
-        (b'{"openapi": NaN}', "", "it is not JSON: "),
-        (b"\xff\xfe{", "", "it is not UTF-8: "),
-        (b'{"a": "\xff"}', "", "it is not JSON: "),
-        (b"a: !!python/object:os.system {}", "", "it is not YAML: "),
-        (b"a: &a [*a]", "", "the YAML document contains itself"),
-        (b"? [a, b]\n: c", "", "it is not YAML: "),
-        (b"{}", "", 'it has no "openapi" field; serve an OpenAPI 3.0 or 3.1 document'),
-        (b'{"swagger": "2.0"}', "/swagger", "Swagger 2.0 is not supported; convert the document"),
-        (b'{"openapi": "2.0"}', "/openapi", "OpenAPI '2.0' is not supported; serve version 3.0"),
-        (b'{"openapi": "3.2.0"}', "/openapi", "OpenAPI '3.2.0' is not supported"),
-        (b'{"openapi": ["3.0"]}', "/openapi", "OpenAPI \"['3.0']\" is not supported"),
-        (b'{"a": ' * 100_000, "", "it is nested too deeply"),
-        (b"[" * 900 + b"]" * 900, "", "it is nested more than 200 levels deep"),
-        (b"[" * 100_000, "", "it is not YAML: while increasing flow level"),
-        (b"a:\n" + b"".join(b" " * n + b"- \n" for n in range(1, 300)), "", "it is nested more"),
-        (b" " * (32 * 1024 * 1024 + 1), "", "it has 33554433 bytes; at most 33554432 are read"),
-    ],
-)
-def test_what_is_no_document_is_refused_and_says_why(content, where, what):
-    with pytest.raises(UnreadableDocument) as refused:
-        read(content, url=URL)
-
-    assert refused.value.problem.where == where
-    assert refused.value.problem.what.startswith(what)
-    assert refused.value.message.startswith(f"the OpenAPI document cannot be used: {what}")
-
-
-@pytest.mark.parametrize(
-    "content", [rb'{"openapi": "3.0", "info": {"title": "\ud800"}}', rb'info: {title: "\uD800"}']
-)
-def test_half_a_character_is_refused(content):
-    with pytest.raises(UnreadableDocument, match=r"it is not (JSON|YAML)"):
-        read(content, url=URL)
-
-
-def test_a_bomb_of_aliases_is_refused():
-    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
-    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
-
-    with pytest.raises(UnreadableDocument, match="more than 2000000 values; use fewer aliases"):
-        read("\n".join(lines).encode(), url=URL)
-
-
-@pytest.mark.parametrize("version", ["3.0", "3.0.3", "3.1", "3.1.1", "3.0.0-rc2"])
-def test_every_3_0_and_3_1_is_read(reading, version):
-    assert reading({"openapi": version, "paths": {"/a": {"get": {}}}}).operations
-
-
-def test_keys_of_yaml_that_are_no_text_are_taken_as_written():
-    content = b"openapi: 3.0\npaths: {/a: {get: {responses: {200: {}, true: {}}}}, 5: {get: {}}}"
-
-    document = read(content, url=URL)
-
-    assert [*document.operations] == ["a_get"]
-    assert [problem.where for problem in document.problems] == ["/paths/5"]
-
-
-def test_of_a_key_that_is_there_twice_the_last_counts():
-    document = read(b'{"openapi": "3.0", "paths": {}, "paths": {"/a": {"get": {}, "get": {}}}}')
-
-    assert [*document.operations] == ["a_get"]
-
-
-@pytest.mark.parametrize(
-    ("paths", "what"),
-    [
-        ({}, ()),
-        ({"paths": {}}, ()),
-        ({"paths": None}, ('it has no "paths"; there are no tools',)),
-        ({"paths": ["/a"]}, ("paths must be an object of paths; there are no tools",)),
-    ],
-)
-def test_a_document_without_paths_says_so(reading, paths, what):
-    with_hooks = {"webhooks": {}} if not paths else {}
-    document = reading({"openapi": "3.1.0", **paths, **with_hooks})
-
-    assert document.operations == {}
-    assert tuple(problem.what for problem in document.problems) == what
 
 
 def sent(document: Document) -> dict[str, Any]:
@@ -281,6 +193,45 @@ def test_the_work_on_one_operation_is_limited(reading, body_of):
     assert time.process_time() - began < 20
     assert document.operations == {}
     assert len(document.problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("pattern", "kept"),
+    [
+        (r"^[a-z0-9]{8}-[a-z0-9]{4}$", True),
+        (r"(?!no)^\p{Lu}\w+$", True),
+        ("(", False),
+        ("((((a{100}){100}){100}){100})", False),
+        ("a" * 1_001, False),
+        (["a"], False),
+    ],
+)
+def test_patterns_that_cannot_be_compiled_soon_are_left_out(reading, body_of, pattern, kept):
+    document = reading(body_of({"properties": {"a": {"type": "string", "pattern": pattern}}}))
+
+    assert ("pattern" in sent(document)["properties"]["a"]) is kept
+    assert len(document.problems) == (not kept)
+
+
+def test_keys_that_are_patterns_are_compiled_too(reading, body_of):
+    keys = {"type": "object", "patternProperties": {"^x-": {"type": "string"}, "(": {}}}
+
+    document = reading(body_of({"properties": {"a": keys}}))
+
+    assert sent(document)["properties"]["a"]["patternProperties"] == {"^x-": {"type": "string"}}
+    assert [problem.what for problem in document.problems] == [
+        "the pattern '(' cannot be compiled and is left out; correct it"
+    ]
+    check(document)
+
+
+def test_the_work_on_patterns_is_limited(reading, body_of):
+    costly = {f"p{number}": {"pattern": f"{number}(\\p{{L}}{{50}})"} for number in range(20_000)}
+    began = time.process_time()
+
+    assert reading(body_of({"properties": costly})).operations == {}
+
+    assert time.process_time() - began < 20
 
 
 def test_only_so_many_operations_are_read(reading):

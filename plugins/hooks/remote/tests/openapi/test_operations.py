@@ -243,6 +243,36 @@ def test_headers_of_the_connection_are_nobody_s_to_choose(reading):
     assert len(document.problems) == len(ours)
 
 
+@pytest.mark.parametrize(
+    "closed", [{"additionalProperties": False}, {"unevaluatedProperties": False}]
+)
+def test_a_body_with_a_closed_part_takes_nothing_undeclared(reading, closed):
+    parts = [{"properties": {"a": TEXT}}, {"properties": {"b": TEXT}, **closed}]
+
+    read = only(reading(document_of(in_body({"allOf": parts}))))
+
+    assert read.body is not None
+    assert [each.name for each in read.body.properties] == ["a", "b"]
+    assert not read.body.additional
+
+
+def test_a_structure_in_a_form_is_json_unless_its_style_is_stated(reading):
+    point = {"type": "object", "properties": {"x": {}}}
+    content = {
+        "schema": {"properties": {"plain": point, "styled": point}},
+        "encoding": {"styled": {"style": "deepObject"}},
+    }
+    operation = {"requestBody": {"content": {"multipart/form-data": content}}}
+
+    read = only(reading(document_of(operation)))
+
+    assert read.body is not None
+    assert read.body.properties == (
+        Property(name="plain", media_type="application/json"),
+        Property(name="styled", style="deepObject", explode=False),
+    )
+
+
 def test_a_file_in_a_list_of_a_form_may_be_described_elsewhere(reading):
     schemas = {
         "Files": {"type": "array", "items": {"$ref": "#/components/schemas/File"}},
