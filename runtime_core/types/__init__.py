@@ -67,7 +67,7 @@ from runtime_core.types.runs import (
     StepStarted,
     ToolCalled,
 )
-from runtime_core.types.secrets import SecretInfo, redacted
+from runtime_core.types.secrets import SecretInfo, redacted, spellings
 from runtime_core.types.sessions import ChatSession, Page, StoredChain
 from runtime_core.types.tables import TableSet, table_prefix, version_table
 
@@ -136,6 +136,7 @@ __all__ = (
     "Value",
     "Wanted",
     "redacted",
+    "spellings",
     "table_prefix",
     "text_of",
     "version_table",

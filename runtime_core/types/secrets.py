@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_plus
 
 from msgspec import Struct
 
-__all__ = ("SecretInfo", "redacted")
+__all__ = ("SecretInfo", "redacted", "spellings")
 
 
 class SecretInfo(Struct, frozen=True, kw_only=True):
@@ -25,9 +25,16 @@ def redacted(text: str, values: Iterable[str]) -> str:
 
     For what a service says of a call that was made with secrets: it may repeat them.
     """
-    for form in sorted({form for value in values for form in _forms(value)}, key=len, reverse=True):
+    for form in spellings(values):
         text = text.replace(form, "***")
     return text
+
+
+def spellings(values: Iterable[str]) -> tuple[str, ...]:
+    """Return each of *values* also as JSON and URLs write it, the longest first."""
+    return tuple(
+        sorted({form for value in values for form in _forms(value)}, key=len, reverse=True)
+    )
 
 
 def _forms(value: str) -> Iterable[str]:

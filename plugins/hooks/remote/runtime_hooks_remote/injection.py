@@ -24,6 +24,9 @@ class Injection(Struct, frozen=True, kw_only=True):
     value: Any = None
     place: Place = "body"
 
+    def __repr__(self) -> str:
+        return f"Injection({', '.join(sorted(self.names))})"
+
     @property
     def names(self) -> frozenset[str]:
         """The names that arguments cannot have."""

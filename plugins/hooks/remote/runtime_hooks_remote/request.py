@@ -38,8 +38,10 @@ def is_at(operation: Operation, endpoint: str) -> bool:
     """Whether an operation is called at the same scheme, host and port as the others.
 
     Credentials go nowhere else: a document must not choose who gets them.
+
+    :param endpoint: "" for one that is not known, and may be anywhere.
     """
-    return not operation.server or _origin(operation.server) == _origin(endpoint)
+    return not (operation.server and endpoint) or _origin(operation.server) == _origin(endpoint)
 
 
 class PreparedRequest:

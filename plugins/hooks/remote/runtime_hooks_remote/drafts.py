@@ -1,0 +1,217 @@
+"""What clients send, checked: a hook that could never work is refused in words."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from runtime_core.errors import AddressRefused, Unprocessable
+from runtime_core.tables import require_name, require_value
+from runtime_hooks_remote.hook import Draft, Options
+from runtime_hooks_remote.injection import Injection
+from runtime_hooks_remote.shaping import check_shape
+from runtime_hooks_remote.wire import masked
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from runtime_core.protocols import EgressClient
+    from runtime_hooks_remote.injection import Place
+    from runtime_hooks_remote.wire import HookBody, PropertyBody
+
+__all__ = ("draft_of", "injection_of")
+
+_WHAT = "remote hook"
+_LONGEST_URL = 2048
+_LONGEST_VALUE = 16 * 1024
+_MOST_HEADERS = 64
+_LONGEST_TIMEOUT = 2**31 - 1
+_MOST_BYTES = 256 * 1024 * 1024
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+#: Headers that say how a request is sent, and are ours.
+_RESERVED = frozenset(
+    (
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    )
+)
+_PLACES: Mapping[str, Place] = {
+    "path": "path",
+    "query": "query",
+    "header": "header",
+    "cookie": "cookie",
+}
+
+
+def draft_of(
+    body: HookBody, egress: EgressClient, *, hook_id: str = "", stored: Injection | None = None
+) -> Draft:
+    """Return the hook that a client describes.
+
+    :param hook_id: of a hook that is replaced; "" for a new one, which may bring its own.
+    :param stored: the injection of the hook that is replaced, for values that come back masked.
+    :raises Unprocessable: a field is missing or cannot be right; names it.
+    """
+    hook_id = hook_id or body.id or str(uuid.uuid4())
+    require_name(hook_id, _WHAT, param="id")
+    name = _required(body.name, "name")
+    require_name(name, _WHAT, param="name")
+    endpoint = _url(_required(body.endpoint_url, "endpointUrl"), "endpointUrl", egress)
+    timeout = _required(body.timeout_ms, "timeoutMs")
+    if not 0 < timeout <= _LONGEST_TIMEOUT:
+        raise _wrong("timeoutMs", f"must be from 1 to {_LONGEST_TIMEOUT} milliseconds")
+    return Draft(
+        id=hook_id,
+        name=name,
+        endpoint_url=endpoint,
+        timeout_ms=timeout,
+        injection=injection_of(body, stored),
+        options=_options(body, egress),
+    )
+
+
+def injection_of(body: HookBody, stored: Injection | None = None) -> Injection:
+    """Return what a client wants to be put into each call.
+
+    :raises Unprocessable: a header or the property cannot be sent.
+    """
+    kept = stored or Injection()
+    headers = {}
+    for name, value in (body.headers or {}).items():
+        param = f"headers.{name[:80]}"
+        _check_header_name(name, param)
+        text = _kept(name, value, kept.headers.get(name))
+        if not text:
+            raise _wrong(param, "a header needs a value")
+        headers[name] = _checked_text(text, param)
+    if len(headers) > _MOST_HEADERS:
+        raise _wrong("headers", f"there are {len(headers)}, at most {_MOST_HEADERS} are allowed")
+    if len({name.lower() for name in headers}) < len(headers):
+        raise _wrong("headers", "one is named twice: letter case makes no difference")
+    return _with_property(headers, body.properties, kept)
+
+
+def _with_property(
+    headers: dict[str, str], given: PropertyBody | None, kept: Injection
+) -> Injection:
+    name = (given.name if given else "") or ""
+    if given is None or not name:
+        if given is not None and given.value not in (None, ""):
+            raise _wrong("properties.name", "a property needs a name")
+        return Injection(headers=headers)
+    place = _PLACES.get((given.place or "").strip().lower(), "body")
+    _check_property_name(name, place)
+    value = given.value
+    if not isinstance(value, str | int | float | bool):
+        raise _wrong("properties.value", "must be a text, a number, true or false")
+    if isinstance(value, str):
+        stored = kept.value if kept.name == name and isinstance(kept.value, str) else None
+        value = _kept(name, value, stored)
+        if value and place in ("header", "cookie"):
+            _checked_text(value, "properties.value")
+        elif value:
+            require_value(value, _WHAT, param="properties.value", limit=_LONGEST_VALUE)
+    return Injection(headers=headers, name=name, value=value, place=place)
+
+
+def _check_property_name(name: str, place: Place) -> None:
+    require_name(name, _WHAT, param="properties.name")
+    if place == "header":
+        _check_header_name(name, "properties.name")
+    elif place == "cookie" and not _TOKEN.fullmatch(name):
+        raise _wrong("properties.name", f"{name[:80]!r} cannot be the name of a cookie")
+
+
+def _options(body: HookBody, egress: EgressClient) -> Options:
+    document = body.document_url or ""
+    if document:
+        document = _url(document, "documentUrl", egress, query=True)
+    limit = body.max_response_bytes or 0
+    if not 0 <= limit <= _MOST_BYTES:
+        raise _wrong("maxResponseBytes", f"must be from 1 to {_MOST_BYTES}")
+    for tool, expression in (body.shape or {}).items():
+        check_shape(expression, f"shape.{tool[:80]}")
+    given = body.properties
+    return Options(
+        document_url=document,
+        max_response_bytes=limit,
+        shape={tool: text for tool, text in (body.shape or {}).items() if text.strip()},
+        property_in=_place_text((given.place if given else "") or ""),
+    )
+
+
+def _place_text(text: str) -> str:
+    if text:
+        require_value(text, _WHAT, param="properties.in")
+    return text
+
+
+def _url(text: str, param: str, egress: EgressClient, *, query: bool = False) -> str:
+    """Return an address that can be called.
+
+    :param query: whether it may have one.
+    """
+    require_value(text, _WHAT, param=param, limit=_LONGEST_URL)
+    try:
+        parts = urlsplit(text)
+        has_user = "@" in parts.netloc
+    except ValueError as error:
+        raise _wrong(param, f"{text[:200]!r} is no URL: {error}") from error
+    if has_user:
+        raise _wrong(param, "holds a user or a password: send credentials as headers")
+    if parts.fragment or (parts.query and not query):
+        raise _wrong(
+            param,
+            "paths are appended to it: leave out what begins with ? or #; a property is sent "
+            "with each call",
+        )
+    try:
+        egress.check(text)
+    except AddressRefused as error:
+        raise _wrong(param, error.message) from error
+    return text
+
+
+def _check_header_name(name: str, param: str) -> None:
+    if not _TOKEN.fullmatch(name):
+        raise _wrong(param, f"{name[:80]!r} cannot be the name of a header")
+    if name.lower() in _RESERVED:
+        raise _wrong(param, "this header is set by the connection itself: leave it out")
+
+
+def _kept(name: str, given: Any, stored: str | None) -> str:
+    """Return what to store: what is stored where a client sends back the mask of it."""
+    if stored is not None and given == masked(name, stored):
+        return stored
+    return given or ""
+
+
+def _checked_text(text: str, param: str) -> str:
+    if _CONTROL.search(text):
+        raise _wrong(param, "holds a line break or another control character")
+    require_value(text, _WHAT, param=param, limit=_LONGEST_VALUE)
+    return text
+
+
+def _required(value: Any, param: str) -> Any:
+    if value is None or value == "":
+        raise _wrong(param, "this field is required")
+    return value
+
+
+def _wrong(param: str, what: str) -> Unprocessable:
+    return Unprocessable(f"{param}: {what}", param=param)

@@ -1,0 +1,1 @@
+"""Each script leads from one revision to the next."""
