@@ -297,7 +297,7 @@ def _fleet(
         reread=min(REREAD_AFTER, settings.catalog_refresh),
     )
     state = LiveState(catalog, reconciler)
-    downloads = Downloads(database.downloads, bus, state, state.provider_of, state.place_of)
+    downloads = Downloads(database.downloads, bus, state, state.using, state.place_of)
     reconciler.want = downloads.want
     if settings.prune_models:
         reconciler.prune = Pruner(
@@ -311,7 +311,7 @@ def _fleet(
         database.downloads,
         bus,
         state,
-        state.provider_of,
+        state.using,
         parallelism=settings.download_parallelism,
         per_backend=settings.download_parallelism_per_backend,
     )

@@ -58,8 +58,9 @@ class Backend:
     memory, ``wanted`` those declared for it.  ``latency`` is that of the listing in seconds.
     ``error_at`` and ``checked_at`` are RFC 3339, "" for never.
 
-    ``in_flight`` calls are counted by whoever makes them (`calling`): the provider of a backend
-    that is gone is closed when the last of them is over.  ``breaker`` is set by routing.
+    ``in_flight`` calls are counted by whoever makes them (`calling`); what else uses the provider
+    holds it (`holding`): that of a backend which is gone is closed when the last of both is over.
+    ``breaker`` is set by routing.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Backend:
         self.regrouped = False
         self._breaker: BreakerState = "closed"
         self._in_flight = 0
+        self._holders = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -115,10 +117,7 @@ class Backend:
     @in_flight.setter
     def in_flight(self, count: int) -> None:
         self._in_flight = count
-        if count:
-            self._idle.clear()
-        else:
-            self._idle.set()
+        self._note_use()
 
     @property
     def breaker(self) -> BreakerState:
@@ -165,9 +164,26 @@ class Backend:
         finally:
             self.in_flight -= 1
 
+    @contextmanager
+    def holding(self) -> Iterator[Provider]:
+        """Give the provider, open for as long as the block lasts; routing counts no call."""
+        self._holders += 1
+        self._note_use()
+        try:
+            yield self.provider
+        finally:
+            self._holders -= 1
+            self._note_use()
+
     async def idle(self) -> None:
-        """Wait until no call is going on."""
+        """Wait until nobody uses the provider."""
         await self._idle.wait()
+
+    def _note_use(self) -> None:
+        if self._in_flight or self._holders:
+            self._idle.clear()
+        else:
+            self._idle.set()
 
 
 def _fingerprint(config: BackendConfig) -> str:

@@ -22,12 +22,13 @@ from runtime_core.types import DownloadEvent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+    from contextlib import AbstractContextManager
 
     from runtime_core.protocols import Bus, DownloadStore, FleetState, Provider
     from runtime_core.types import Download
 
-    #: Given a tenant and a backend's id, returns the provider of a backend that is in use.
-    FindProvider = Callable[[str, str], Provider | None]
+    #: Given a tenant and a backend's id, gives the provider of a backend that is in use.
+    UseProvider = Callable[[str, str], AbstractContextManager[Provider | None]]
     #: Given the same, returns its address.
     FindPlace = Callable[[str, str], str | None]
 
@@ -92,7 +93,7 @@ class News:
 class Downloads:
     """The queue of downloads; implements `runtime_core.protocols.DownloadQueue`.
 
-    :param provider_of: finds the provider of a backend in use: tenant and backend id → provider.
+    :param using: gives the provider of a backend in use: tenant and backend id → provider.
     :param place_of: finds the address of a backend in use, likewise: those from the settings are
         not stored.
     """
@@ -102,13 +103,13 @@ class Downloads:
         store: DownloadStore,
         bus: Bus,
         fleet: FleetState,
-        provider_of: FindProvider,
+        using: UseProvider,
         place_of: FindPlace = lambda tenant_id, backend_id: None,
     ) -> None:
         self._store = store
         self._news = News(bus)
         self._fleet = fleet
-        self._provider_of = provider_of
+        self._using = using
         self._place_of = place_of
 
     async def list(self, tenant_id: str) -> Sequence[Download]:
@@ -170,20 +171,20 @@ class Downloads:
 
     async def delete_model(self, tenant_id: str, backend_id: str, model: str) -> None:
         """Have a backend delete one of its models."""
-        provider = self._provider_of(tenant_id, backend_id)
-        if provider is None:
-            raise NotFound(
-                f"backend {backend_id!r} is not in use: there is none of this id, or it is in no "
-                "group; GET /state lists those in use"
-            )
-        if not isinstance(provider, PullingProvider):
-            raise InvalidRequest(
-                f"backend {backend_id!r} is of a type whose models are not managed from here"
-            )
-        try:
-            await provider.delete_model(model)
-        except UpstreamModelNotFound as exc:
-            raise ModelNotFound(exc.message) from exc
+        with self._using(tenant_id, backend_id) as provider:
+            if provider is None:
+                raise NotFound(
+                    f"backend {backend_id!r} is not in use: there is none of this id, or it is in "
+                    "no group; GET /state lists those in use"
+                )
+            if not isinstance(provider, PullingProvider):
+                raise InvalidRequest(
+                    f"backend {backend_id!r} is of a type whose models are not managed from here"
+                )
+            try:
+                await provider.delete_model(model)
+            except UpstreamModelNotFound as exc:
+                raise ModelNotFound(exc.message) from exc
         await self._fleet.changed(tenant_id)
 
     async def _running(self, tenant_id: str) -> AsyncGenerator[DownloadEvent, None]:

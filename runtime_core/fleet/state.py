@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from runtime_core.errors import SubscriptionLost
@@ -11,7 +12,7 @@ from runtime_core.fleet.declared import rfc3339
 from runtime_core.types import BackendState
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Iterator, Sequence
 
     from runtime_core.fleet.backend import Backend
     from runtime_core.fleet.catalog import Catalog
@@ -73,10 +74,15 @@ class LiveState:
         if tenant_id == self._reconciler.tenant_id:
             self._reconciler.look(backend_id)
 
-    def provider_of(self, tenant_id: str, backend_id: str) -> Provider | None:
-        """Return the provider of a backend that serves, None when there is no such backend."""
+    @contextmanager
+    def using(self, tenant_id: str, backend_id: str) -> Iterator[Provider | None]:
+        """Give the provider of a backend that serves, None when there is no such backend.
+
+        It stays open for as long as the block lasts, whatever becomes of the backend.
+        """
         backend = self._find(tenant_id, backend_id)
-        return backend.provider if backend else None
+        with backend.holding() if backend else nullcontext() as provider:
+            yield provider
 
     def place_of(self, tenant_id: str, backend_id: str) -> str | None:
         """Return the address of a backend that serves, None when there is no such backend."""

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from runtime_core.fleet.downloads import FindProvider
-    from runtime_core.protocols import Bus, DownloadStore, FleetState
+    from runtime_core.fleet.downloads import UseProvider
+    from runtime_core.protocols import Bus, DownloadStore, FleetState, Provider
+    from runtime_core.types import Download
 
     #: How an attempt ended: the model is there, nobody wants it any more, this server stops, or
     #: why it failed.
@@ -48,7 +49,7 @@ class DownloadWorker:
     An async context manager: inside it a background task claims jobs while there is room.  Jobs
     of a process that died are taken over when their lease ends.
 
-    :param provider_of: finds the provider of a backend in use: tenant and backend id → provider.
+    :param using: gives the provider of a backend in use: tenant and backend id → provider.
     :param parallelism: downloads of this server at the same time.
     :param per_backend: how many of them may be for the same backend.
     :param lease: seconds after which a download without a sign of life is anybody's.
@@ -63,7 +64,7 @@ class DownloadWorker:
         store: DownloadStore,
         bus: Bus,
         fleet: FleetState,
-        provider_of: FindProvider,
+        using: UseProvider,
         *,
         parallelism: int = 4,
         per_backend: int = 1,
@@ -77,7 +78,7 @@ class DownloadWorker:
         self._bus = bus
         self._news = News(bus)
         self._fleet = fleet
-        self._provider_of = provider_of
+        self._using = using
         self._parallelism = parallelism
         self._per_backend = per_backend
         self._lease = lease
@@ -186,23 +187,12 @@ class DownloadWorker:
         download = pull.download
         _log.info("fetching %s to %s", download.model, download.base_url)
         try:
-            provider = self._provider(pull)
-            if not await pull.run(provider, self._store, self._tell):
-                return "removed"
+            with self._using(pull.tenant_id, download.backend_id) as provider:
+                if not await pull.run(_fetching(provider, download), self._store, self._tell):
+                    return "removed"
         except RuntimeCoreError as exc:
             return exc
         return "there"
-
-    def _provider(self, pull: Pull) -> PullingProvider:
-        provider = self._provider_of(pull.tenant_id, pull.download.backend_id)
-        if provider is None:
-            raise _NotInUse(f"the backend at {pull.download.base_url} is not in use now")
-        if not isinstance(provider, PullingProvider):
-            raise UpstreamRejected(
-                f"the backend at {pull.download.base_url} is of a type that fetches no models; "
-                "provide the model there"
-            )
-        return provider
 
     async def _tell(self, pull: Pull) -> None:
         await self._news.tell(pull.tenant_id, pull.event())
@@ -262,6 +252,17 @@ class DownloadWorker:
 
 class _NotInUse(UpstreamUnavailable):
     """The backend is in no group, or there is none any more."""
+
+
+def _fetching(provider: Provider | None, download: Download) -> PullingProvider:
+    if provider is None:
+        raise _NotInUse(f"the backend at {download.base_url} is not in use now")
+    if not isinstance(provider, PullingProvider):
+        raise UpstreamRejected(
+            f"the backend at {download.base_url} is of a type that fetches no models; provide the "
+            "model there"
+        )
+    return provider
 
 
 def _report(task: asyncio.Task[None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -68,12 +69,12 @@ class Site:
         self.backends = database.backends
         self.bus = MemoryBus()
         self.services: dict[str, Service] = {}
-        self.downloads = Downloads(self.store, self.bus, Fleet(), self.find)  # type: ignore[arg-type]
+        self.downloads = Downloads(self.store, self.bus, Fleet(), self.using)  # type: ignore[arg-type]
         self.told: list[DownloadEvent] = []
         self._news = asyncio.Condition()
 
-    def find(self, tenant_id: str, backend_id: str) -> Any:
-        return self.services.get(backend_id)
+    def using(self, tenant_id: str, backend_id: str) -> Any:
+        return nullcontext(self.services.get(backend_id))
 
     async def backend(self, name: str, service: Service) -> str:
         stored = await self.backends.create(
@@ -84,7 +85,7 @@ class Site:
 
     def server(self, **options: Any) -> DownloadWorker:
         given = {"poll": 0.02, "beat": 0.02, "retry_after": lambda _: 0.0} | options
-        return DownloadWorker(self.store, self.bus, Fleet(), self.find, **given)  # type: ignore[arg-type]
+        return DownloadWorker(self.store, self.bus, Fleet(), self.using, **given)  # type: ignore[arg-type]
 
     async def listen(self) -> None:
         async for event in self.downloads.watch(TENANT):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,7 +30,9 @@ def bus() -> MemoryBus:
 
 @pytest.fixture
 def downloads(queue: Any, bus: MemoryBus, looks: Any, hub: Any) -> Downloads:
-    return Downloads(queue, bus, looks, lambda tenant_id, backend_id: {"b1": hub}.get(backend_id))
+    return Downloads(
+        queue, bus, looks, lambda tenant_id, backend_id: nullcontext({"b1": hub}.get(backend_id))
+    )
 
 
 def news(model: str, status: str = "pulling") -> DownloadEvent:
@@ -188,7 +190,7 @@ async def test_a_bus_that_is_away_keeps_nobody_from_queueing(
         async def publish(self, subject: str, payload: bytes) -> None:
             raise UpstreamUnavailable("the bus cannot be reached")
 
-    downloads = Downloads(queue, Away(), looks, lambda tenant_id, backend_id: None)
+    downloads = Downloads(queue, Away(), looks, lambda tenant_id, backend_id: nullcontext())
     await downloads.enqueue("t", "b1", "m1", priority=7)
     assert queue.of("m1").priority == 7
     assert len(await downloads.cancel("t", model="m1")) == 1
@@ -221,7 +223,7 @@ async def test_a_type_whose_models_are_not_managed(queue: Any, bus: Any, looks: 
 
         async def aclose(self) -> None: ...
 
-    downloads = Downloads(queue, bus, looks, lambda tenant_id, backend_id: Plain())
+    downloads = Downloads(queue, bus, looks, lambda tenant_id, backend_id: nullcontext(Plain()))
     with pytest.raises(InvalidRequest, match="not managed from here"):
         await downloads.delete_model("t", "b1", "m1")
     assert looks.looks == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +21,7 @@ from runtime_core.fleet.worker import DownloadWorker
 from runtime_core.types import DownloadEvent, PullProgress
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
 #: Longer than any test: what happens then happens for another reason.
 NEVER = 3600.0
@@ -34,16 +35,20 @@ class Place:
         self.looks = looks
         self.bus = MemoryBus()
         self.hubs: dict[str, Any] = {"b1": hub}
+        self.in_use: list[str] = []
         self.told: list[DownloadEvent] = []
-        self.downloads = Downloads(queue, self.bus, looks, self.find)
+        self.downloads = Downloads(queue, self.bus, looks, self.using)
         self._news = asyncio.Condition()
 
-    def find(self, tenant_id: str, backend_id: str) -> Any:
-        return self.hubs.get(backend_id)
+    @contextmanager
+    def using(self, tenant_id: str, backend_id: str) -> Iterator[Any]:
+        self.in_use.append(backend_id)
+        yield self.hubs.get(backend_id)
+        self.in_use.remove(backend_id)
 
     def worker(self, **options: Any) -> DownloadWorker:
         given = {"poll": NEVER, "beat": NEVER, "retry_after": lambda _: 0.0} | options
-        return DownloadWorker(self.queue, self.bus, self.looks, self.find, **given)
+        return DownloadWorker(self.queue, self.bus, self.looks, self.using, **given)
 
     async def listen(self) -> None:
         async for event in self.downloads.watch("t"):
@@ -94,6 +99,17 @@ async def test_a_model_is_fetched(place: Place, queue: Any, hub: Any) -> None:
         ("success", 10, 10, ""),
     ]
     assert {(e.base_url, e.model) for e in place.told} == {("http://b1", "m")}
+
+
+async def test_a_backend_is_in_use_for_as_long_as_it_fetches(place: Place, hub: Any) -> None:
+    hub.will("PAUSE", PullProgress("pulling 1", 10, 10))
+    async with place.worker():
+        await place.downloads.enqueue("t", "b1", "m")
+        await hub.paused.wait()
+        assert place.in_use == ["b1"]
+        hub.go_on.set()
+        await place.until("success")
+        assert place.in_use == []
 
 
 async def test_what_was_queued_before_the_start_is_fetched(place: Place, queue: Any) -> None:

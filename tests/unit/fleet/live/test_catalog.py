@@ -73,6 +73,25 @@ async def test_a_backend_that_is_gone_closes_after_its_last_call(FakeProvider, b
     assert provider.closed == 1
 
 
+async def test_a_backend_that_is_gone_stays_open_for_who_holds_its_provider(
+    FakeProvider, backend, until
+):
+    provider = FakeProvider("m")
+    old = backend("b", provider)
+    async with running(old) as catalog:
+        await until(lambda: not catalog.pending)
+        with old.holding() as held:
+            assert held is provider
+            assert old.in_flight == 0
+            catalog.apply([])
+            with old.calling():
+                pass
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert provider.closed == 0
+        await until(lambda: provider.closed == 1)
+
+
 async def test_a_backend_that_is_gone_closes_with_the_server_at_the_latest(FakeProvider, backend):
     provider = FakeProvider("m")
     old = backend("b", provider)

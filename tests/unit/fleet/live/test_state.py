@@ -64,9 +64,10 @@ async def test_other_tenants_see_nothing(fleet, reader, stored):
         reads = reader.reads
         await state.changed("other")
         state.look("other", "id-a")
-        assert state.provider_of("other", "id-a") is None
-        assert state.provider_of("default", "id-b") is None
-        assert state.provider_of("default", "id-a") is not None
+        with state.using("other", "id-a") as theirs, state.using("default", "id-b") as missing:
+            assert (theirs, missing) == (None, None)
+        with state.using("default", "id-a") as ours:
+            assert ours is not None
         assert state.place_of("other", "id-a") is None
         assert state.place_of("default", "id-a") == "http://a"
         assert reader.reads == reads
