@@ -1,8 +1,9 @@
 """The public test kit for plugin authors.
 
 `ProviderSuite` is what every model provider must do: subclass it, say how the service speaks
-(a `ChatWire`), and inherit the tests.  Names are imported when first used, because pytest loads
-this package wherever the kernel is installed.
+(a `ChatWire`), and inherit the tests.  `HookSourceSuite` is the same for sources of hooks,
+`TableSuite` for tables.  Names are imported when first used, because pytest loads this package
+wherever the kernel is installed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from runtime_core.testing.hook_source_suite import HookSourceSuite
     from runtime_core.testing.provider_suite import ProviderSuite
     from runtime_core.testing.table_suite import TableSuite
     from runtime_core.testing.upstream import Upstream
@@ -20,6 +22,7 @@ __all__ = (
     "Answer",
     "ChatWire",
     "EmbeddingWire",
+    "HookSourceSuite",
     "ProviderSuite",
     "Reply",
     "TableSuite",
@@ -28,6 +31,7 @@ __all__ = (
 )
 
 _HOMES = {
+    "HookSourceSuite": "hook_source_suite",
     "ProviderSuite": "provider_suite",
     "TableSuite": "table_suite",
     "Upstream": "upstream",

@@ -3,4 +3,5 @@
 import pytest
 
 pytest.register_assert_rewrite("runtime_core.testing.provider_suite")
+pytest.register_assert_rewrite("runtime_core.testing.hook_source_suite")
 pytest.register_assert_rewrite("runtime_core.testing.table_suite")

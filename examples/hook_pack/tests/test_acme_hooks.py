@@ -7,6 +7,7 @@ import pytest
 
 from runtime_core.errors import NotFound, TaskFailed
 from runtime_core.protocols import HookSource
+from runtime_core.testing import HookSourceSuite
 from runtime_core.types import ToolRequest, Value
 
 
@@ -53,3 +54,22 @@ async def test_an_unknown_tool_is_named_with_those_there_are(source, hook, tool)
 async def test_needs_a_text(source, value):
     with pytest.raises(TaskFailed, match="'text'"):
         await source.call(ToolRequest(hook="text", tool="words", arguments={"text": value}))
+
+
+class TestText(HookSourceSuite, without=("hanging",)):
+    @pytest.fixture
+    def source(self):
+        (source,) = acme_hooks.register_hook_sources().values()
+        return source
+
+    @pytest.fixture
+    def works(self):
+        return ToolRequest(hook="text", tool="words", arguments={"text": "one two"})
+
+    @pytest.fixture
+    def result(self):
+        return Value(2, "int")
+
+    @pytest.fixture
+    def fails(self):
+        return ToolRequest(hook="text", tool="words", arguments={"text": 7})
