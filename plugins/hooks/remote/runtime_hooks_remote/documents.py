@@ -19,7 +19,7 @@ from runtime_core.errors import (
 )
 from runtime_core.types import HookInfo
 from runtime_hooks_remote.calls import Deadline
-from runtime_hooks_remote.openapi import UnreadableDocument
+from runtime_hooks_remote.errors import UnreadableDocument
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
@@ -15,13 +16,12 @@ from msgspec.structs import replace
 from runtime_core.errors import RuntimeCoreError, UpstreamError
 from runtime_core.types import HookInfo
 from runtime_hooks_remote.freshness import freshness
-from runtime_hooks_remote.openapi import read
-from runtime_hooks_remote.openapi.loading import load
 from runtime_hooks_remote.request import PreparedRequest, is_at
 from runtime_hooks_remote.shapes import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
     from runtime_core.protocols import Egress, EgressAnswer
     from runtime_hooks_remote.hook import Draft
@@ -91,6 +91,7 @@ class Loader:
     def __init__(self, egress: Egress, settings: RemoteHooksSettings) -> None:
         self._egress = egress
         self._settings = settings
+        self._reader: ModuleType | None = None
 
     async def load(
         self,
@@ -135,17 +136,24 @@ class Loader:
     async def _read(
         self, hook: Draft, content: bytes, rest: _References, seconds: float, given: Validators
     ) -> Loaded:
+        openapi = await self._openapi()
         for _ in range(_ROUNDS):
-            reading = partial(read, content, url=rest.base, injected=hook.injection.names)
+            reading = partial(openapi.read, content, url=rest.base, injected=hook.injection.names)
             document = await _beside(content, reading, fetched=rest.fetched)
             wanted = [each for each in document.missing if each not in rest.failed]
             if not wanted:
                 break
             for address in wanted:
                 await self._follow(address, rest, seconds)
-        packed = await _beside(content, partial(_packed, content))
+        packed = await _beside(content, partial(_packed, openapi.load, content))
         document = replace(document, problems=(*document.problems, *rest.problems()))
         return Loaded(hook, _at_home(document, hook.endpoint_url), packed, given)
+
+    async def _openapi(self) -> ModuleType:
+        """Return what reads documents; imported when there is one, for most starts see none."""
+        if self._reader is None:
+            self._reader = await asyncio.to_thread(import_module, "runtime_hooks_remote.openapi")
+        return self._reader
 
     async def _follow(self, address: str, rest: _References, seconds: float) -> None:
         """Fetch a document that another refers to; the service chose its address."""
@@ -200,7 +208,7 @@ class _References:
         return tuple(Problem("", f"{address} {why}") for address, why in self.failed.items())
 
 
-def _packed(content: bytes) -> bytes:
+def _packed(load: Callable[[bytes], dict[str, object]], content: bytes) -> bytes:
     return zlib.compress(msgspec.json.encode(load(content), order="deterministic"), 1)
 
 

@@ -12,11 +12,11 @@ from runtime_core.errors import RuntimeCoreError, Unprocessable
 from runtime_core.http import PageQuery, answer, listing
 from runtime_core.protocols import HookSource, TokenCounter, Toolbox
 from runtime_hooks_remote.drafts import draft_of, injection_of
+from runtime_hooks_remote.errors import UnreadableDocument
 from runtime_hooks_remote.hook import Draft
 from runtime_hooks_remote.lint import Lint, lint
 from runtime_hooks_remote.loading import Loaded
 from runtime_hooks_remote.local import document_of, local_hooks
-from runtime_hooks_remote.openapi import UnreadableDocument
 from runtime_hooks_remote.shapes import Problem
 from runtime_hooks_remote.source import RemoteHooks, Rooms
 from runtime_hooks_remote.wire import (

@@ -9,7 +9,7 @@ import msgspec
 
 from runtime_core.errors import InvalidRequest
 from runtime_core.http.yaml import load_yaml
-from runtime_hooks_remote.openapi.problems import UnreadableDocument
+from runtime_hooks_remote.errors import UnreadableDocument
 
 __all__ = ("check_version", "load")
 

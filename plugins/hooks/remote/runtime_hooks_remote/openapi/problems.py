@@ -4,28 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runtime_core.errors import UpstreamError
 from runtime_hooks_remote.shapes import Problem
 
 if TYPE_CHECKING:
     from runtime_hooks_remote.openapi.nodes import Node
 
-__all__ = ("Problems", "UnreadableDocument")
+__all__ = ("Problems",)
 
 #: A broken generator repeats its mistake in each operation: after so many, the point is made.
 _MOST = 200
-
-
-class UnreadableDocument(UpstreamError):
-    """No tool can be had from a document: it is not an OpenAPI 3.0 or 3.1 document.
-
-    :param what: what is wrong with it, and what to do.
-    :param where: a JSON pointer to what is wrong; "" is the document as a whole.
-    """
-
-    def __init__(self, what: str, where: str = "") -> None:
-        super().__init__(f"the OpenAPI document cannot be used: {what}")
-        self.problem = Problem(where, what)
 
 
 class Problems:

@@ -8,9 +8,9 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 from referencing import Registry, Resource
 from referencing.exceptions import Unresolvable
 
+from runtime_hooks_remote.errors import UnreadableDocument
 from runtime_hooks_remote.openapi.loading import load
 from runtime_hooks_remote.openapi.nodes import Node
-from runtime_hooks_remote.openapi.problems import UnreadableDocument
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
