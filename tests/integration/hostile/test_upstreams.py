@@ -180,10 +180,10 @@ def error_of(response: httpx.Response) -> dict[str, Any]:
     ],
     ids=["an event", "a chunk", "a document", "a header", "an error"],
 )
-async def test_what_never_ends(server: Any, upstreams: Any, said: Any, again: bytes) -> None:
-    """Nothing is read without end into memory."""
-    server.upstream.behave = upstreams.forever(*said, again=again)
-    async with server.client() as client:
+async def test_what_never_ends(patient: Any, upstreams: Any, said: Any, again: bytes) -> None:
+    """Nothing is read without end into memory, however long there is to read it."""
+    patient.upstream.behave = upstreams.forever(*said, again=again)
+    async with patient.client() as client:
         response = await client.post("/execute", json={"prompt": "hi"})
     check_error(response, 502, "upstream_error", openai=False)
 
