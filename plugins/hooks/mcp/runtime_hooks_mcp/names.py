@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -24,17 +25,18 @@ def name_of(name: str) -> str:
 def fitted(names: Iterable[str]) -> dict[str, str]:
     """Return, by names that fit, the names they stand for; a name given twice counts once.
 
-    A name that fits stays as it is; other characters become ``_``, and where that is too long, or
-    taken, its end is made of a digest, so that it is the same at every listing.
+    A name that fits stays as it is.  In others ``_`` takes the place of what does not fit; where
+    that is too long, or what another becomes too, the end is made of a digest.  The order of the
+    names makes no difference.
     """
     given = list(dict.fromkeys(names))
-    found = {name: name for name in given if _FITS.fullmatch(name)}
+    plain = {name: _OTHER.sub("_", name) for name in given}
+    wanted = Counter(plain.values())
+    found: dict[str, str] = {}
     for name in given:
-        if name in found:
-            continue
-        plain = _OTHER.sub("_", name)
-        fits = 0 < len(plain) <= MAX_NAME and plain not in found
-        found[plain if fits else _distinct(name)] = name
+        stays = _FITS.fullmatch(name) is not None
+        fits = wanted[plain[name]] == 1 and 0 < len(name) <= MAX_NAME
+        found[plain[name] if stays or fits else _distinct(name)] = name
     return found
 
 

@@ -127,9 +127,10 @@ class Session:
 
         :raises UpstreamError: the server does not tell, or its list has no end.
         """
-        listed = {tool.name: tool for tool in await self._listed() if self._is_wanted(tool)}
-        self._names = fitted(listed)
-        self.tools = tuple(_tool(name, listed[theirs]) for name, theirs in self._names.items())
+        listed = {tool.name: tool for tool in await self._listed()}
+        wanted = self._settings.tools or listed
+        self._names = {our: their for our, their in fitted(listed).items() if their in wanted}
+        self.tools = tuple(_tool(our, listed[their]) for our, their in self._names.items())
         self._with_input = frozenset(tool.name for tool in self.tools if _has_input(tool))
 
     def find(self, name: str) -> str | None:
@@ -210,9 +211,6 @@ class Session:
                 raise UpstreamProtocolError("its list of tools has no end")
             cursors.add(cursor)
             page = await self._client.list_tools(cursor=cursor)
-
-    def _is_wanted(self, tool: mcp_types.Tool) -> bool:
-        return not self._settings.tools or tool.name in self._settings.tools
 
     def _call_failed(self, error: MCPError) -> RuntimeCoreError:
         if error.code == REQUEST_TIMEOUT:

@@ -115,11 +115,14 @@ class Running:
         ):
             yield client
 
-    async def store(self, chain_id: str, *handlers: str, key: str = "", **fields: Any) -> None:
+    async def store(
+        self, chain_id: str, *handlers: str, key: str = "", task: Any = None, **fields: Any
+    ) -> None:
         tasks = [
             {
                 "id": f"t{number}",
                 "handler": handler,
+                **(task or {}),
                 "transition": {
                     "branches": [
                         {
@@ -301,30 +304,29 @@ async def test_hooks_are_offered_where_wanted(serve, era):
     assert "needs the argument 'input'" in said(failed)
 
 
-async def test_hooks_of_mcp_servers_only_where_asked_for(serve, toolserver):
-    server_settings = toolserver(tools=("add", "two words/ünïcode")).model_dump()
-    for asked in (False, True):
-        async with (
-            serve(offer_hooks=True, offer_mcp=asked, servers={"tools": server_settings}) as server,
-            server.client() as client,
-        ):
-            async with asyncio.timeout(PATIENCE):
-                listed = await server_hooks(client, asked)
-            names = {name for name in listed if name.startswith("tools__")}
-            if not asked:
-                assert not names
-                continue
-            assert names == {"tools__add", "tools__two_words__n_code"}
-            assert said(await client.call_tool("tools__add", {"a": 1, "b": 2})) == "3"
-            assert said(await client.call_tool("tools__two_words__n_code", {})).startswith("called")
-
-
-async def server_hooks(client: Client, wanted: bool) -> set[str]:
-    """Return the names of tools, when those of the MCP server are there if they are wanted."""
-    while True:
-        names = {tool.name for tool in (await client.list_tools()).tools}
-        if not wanted or any(name.startswith("tools__") for name in names):
-            return names
+@pytest.mark.parametrize("asked", [False, True])
+async def test_hooks_of_mcp_servers_only_where_asked_for(serve, toolserver, asked):
+    tools = toolserver(tools=("add", "two words/ünïcode")).model_dump()
+    async with (
+        serve(offer_hooks=True, offer_mcp=asked, servers={"tools": tools}) as server,
+        server.client() as client,
+    ):
+        add = {"name": "tools", "tool_name": "add", "args": {"a": 1, "b": 2}}
+        await server.store("adds", "hook", task={"hook": add})
+        async with asyncio.timeout(PATIENCE):
+            while (result := await client.call_tool("adds", {"input": ""})).is_error:
+                assert "is being connected" in said(result)
+        assert said(result) == "3"
+        listed = [tool.name for tool in (await client.list_tools()).tools]
+        names = [name for name in listed if name.startswith("tools__")]
+        if not asked:
+            assert not names
+            with pytest.raises(MCPError, match="no tool 'tools__add'"):
+                await client.call_tool("tools__add", {"a": 1, "b": 2})
+            return
+        assert said(await client.call_tool("tools__add", {"a": 1, "b": 2})) == "3"
+        [made] = [name for name in names if name != "tools__add"]
+        assert said(await client.call_tool(made, {})) == "called two words/ünïcode"
 
 
 async def test_fifty_calls_at_once(serve, era):

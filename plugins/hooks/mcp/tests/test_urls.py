@@ -59,6 +59,15 @@ async def test_a_call_that_takes_too_long_is_given_up(web, keep, tmp_path, appea
         await appears(tmp_path / "cancelled")
 
 
+async def test_the_time_to_connect_is_no_time_to_live(web, server, keep):
+    """The first link has waited for the server to be up."""
+    async with keep(ServerSettings(url=web.url, connect_timeout=1)) as kept:
+        await kept.up()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1.2):
+                await kept.link.changed()
+
+
 async def test_a_list_that_changes_is_read_again(server):
     await server.call("grow")
     info = await server.until(lambda info: any(tool.name == "grown" for tool in info.tools))
