@@ -167,6 +167,7 @@ def test_a_body_that_must_be_sent_with_get_is_named(reading):
     ("offered", "expected"),
     [
         (["multipart/form-data", "application/json"], "application/json"),
+        (["application/hal+json", "application/json"], "application/json"),
         (["application/hal+json", "application/json; charset=utf-8"], "application/hal+json"),
         (["text/plain", "application/x-www-form-urlencoded"], "application/x-www-form-urlencoded"),
         (["application/octet-stream", "text/csv"], "text/csv"),

@@ -328,3 +328,16 @@ def test_notifications_are_plain_text_or_nothing(reading, parameters):
         "ping": None,
         "note": Body(media_type="text/markdown", argument="body"),
     }
+
+
+def test_several_schemas_together_may_be_null(reading, body_of):
+    both = {"allOf": [TEXT, {"minLength": 1}], "nullable": True}
+
+    document = reading(body_of({"properties": {"a": both}}, "3.0.3"))
+
+    assert document.operations["send"].tool.parameters == {
+        "type": "object",
+        "properties": {
+            "a": {"anyOf": [{"allOf": [TEXT, {"minLength": 1}]}, {"type": "null"}]},
+        },
+    }
