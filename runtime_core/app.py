@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from runtime_core import http
 from runtime_core.drivers import load_driver
 from runtime_core.engine import tiktoken
-from runtime_core.engine.handlers import builtin_handlers
+from runtime_core.engine.handlers import ToolLimits, builtin_handlers
 from runtime_core.engine.machine import Machine
 from runtime_core.engine.standard import chat_chain
 from runtime_core.engine.tokens import Counter
@@ -206,7 +206,9 @@ def load_plugins(settings: Settings) -> Plugins:
     """Load the installed plugins beside the kernel's own task handlers and routes."""
     return Plugins.load(
         settings,
-        task_handlers=builtin_handlers(),
+        task_handlers=builtin_handlers(
+            ToolLimits(settings.tool_timeout, settings.tool_result_limit)
+        ),
         routes=http.kernel_routes(),
         table_names=KERNEL_TABLES,
         check_routes=http.check_routes,

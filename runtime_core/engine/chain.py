@@ -130,7 +130,7 @@ def _encode_config(config: ExecuteConfig) -> dict[str, Any]:
         "model": config.model,
         **_set(config, "models", "provider", "providers"),
         **{name: value for name in sampling if (value := getattr(config, name)) is not None},
-        **_set(config, "stop", "hooks", "hide_tools"),
+        **_set(config, "stop", "hooks", "hide_tools", "tool_timeout"),
         "pass_clients_tools": config.pass_clients_tools,
     }
 

@@ -186,16 +186,23 @@ def _branch_problems(branch: Branch, names: _Names) -> Iterator[str]:
 
 
 def _field_problems(task: Task, compile_template: Callable[[str], object]) -> Iterator[str]:
-    if task.timeout:
-        try:
-            parse_duration(task.timeout)
-        except Unprocessable as error:
-            yield f"timeout: {error}"
+    tool_timeout = task.execute_config.tool_timeout if task.execute_config else ""
+    for name, text in (("timeout", task.timeout), ("execute_config.tool_timeout", tool_timeout)):
+        if text and (problem := _duration_problem(text)):
+            yield f"{name}: {problem}"
     for name, source in template_fields(task):
         try:
             compile_template(source)
         except TemplateFailed as error:
             yield f"{name}: {error}"
+
+
+def _duration_problem(text: str) -> str:
+    try:
+        parse_duration(text)
+    except Unprocessable as error:
+        return str(error)
+    return ""
 
 
 def _input_problems(task: Task, names: _Names) -> Iterator[str]:

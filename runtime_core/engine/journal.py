@@ -53,4 +53,5 @@ class Attempt:
             input=text_of_value(self.input) if debug else "",
             output=json_text(output.data) if debug else "",
             input_var=task.input_var,
+            warnings=() if outcome is None else outcome.warnings,
         )

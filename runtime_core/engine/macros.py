@@ -1,5 +1,8 @@
 """Macros: ``{{var:NAME}}``, ``{{now:LAYOUT}}``, ``{{chain:id}}``, ``{{hookservice:…}}``.
 
+In the arguments of hooks there is also ``{{secret:NAME}}``, which stays as it is: the hook that
+sends it puts the secret there.
+
 A macro is found when a chain is prepared, expanded once a run, and what it expands to is data:
 in templated fields it is one more variable, never template text (see `Template`).
 """
@@ -24,10 +27,11 @@ if TYPE_CHECKING:
 
     MacroValues = Mapping[str, str]
 
-__all__ = ("MACRO", "ChainMacros", "Macro", "find_macro", "prepare_macros")
+__all__ = ("MACRO", "ChainMacros", "Macro", "find_macro", "prepare_macros", "secrets_in")
 
 #: The form of a macro: no space before the name, no ``}`` in the payload.
 MACRO = re.compile(r"\{\{([A-Za-z_][A-Za-z0-9_]*)(?::([^}]*))?\}\}")
+_SECRET = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _HOOKSERVICE = re.compile(r"list|hooks|tools(?:\s+(?P<hook>.*))?", re.DOTALL)
 
 
@@ -48,6 +52,8 @@ def find_macro(name: str, payload: str | None) -> Macro | None:
         return Macro(name, trimmed)
     if name == "chain" and trimmed == "id":
         return Macro(name, trimmed)
+    if name == "secret" and _SECRET.fullmatch(trimmed):
+        return Macro(name, trimmed)
     if name == "hookservice" and _HOOKSERVICE.fullmatch(trimmed):
         return Macro(name, trimmed)
     return None
@@ -62,9 +68,19 @@ def prepare_macros(chain: Chain) -> ChainMacros:
     }
     literal = {task_id: macros for task_id, macros in literal.items() if macros}
     templated = (text for task in chain.tasks for text in _templated_texts(task))
-    return ChainMacros(
-        frozenset(_macros_of(templated)).union(*literal.values()), frozenset(literal)
-    )
+    macros = frozenset(_macros_of(templated)).union(*literal.values())
+    arguments = (text for task in chain.tasks for text in _arguments(task))
+    # a secret that is named anywhere else has no value there, which is an error
+    secrets = frozenset(macro for macro in _macros_of(arguments) if macro.name == "secret")
+    others = frozenset(macro for macro in macros if macro.name != "secret")
+    return ChainMacros(others | secrets, frozenset(literal))
+
+
+def secrets_in(data: object) -> tuple[str, ...]:
+    """Return the names of the secrets that a text, or the texts within *data*, name."""
+    texts = [text for text in _strings(data) if "{{secret:" in text]
+    found = _macros_of(texts) if texts else ()
+    return tuple(dict.fromkeys(macro.payload for macro in found if macro.name == "secret"))
 
 
 class ChainMacros(NamedTuple):
@@ -118,6 +134,10 @@ def _literal_texts(task: Task) -> tuple[str, ...]:
 
 def _templated_texts(task: Task) -> Iterator[str]:
     yield from (task.prompt_template, task.print, task.output_template)
+    yield from _arguments(task)
+
+
+def _arguments(task: Task) -> Iterator[str]:
     if task.hook is not None:
         yield from _strings(task.hook.args)
 
@@ -153,6 +173,8 @@ def _expand(macro: Macro, request: RunRequest, hooks: Sequence[HookInfo], moment
         return format_time(moment, macro.payload or RFC3339)
     if macro.name == "chain":
         return request.chain.id
+    if macro.name == "secret":
+        return str(macro)
     return _hookservice(macro, hooks)
 
 

@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
 __all__ = ("Opened",)
@@ -19,11 +20,14 @@ class Opened:
 
     Task groups and cancel scopes need that; and whatever a plugin's code raises stays in the task.
 
+    :param make: returns the context manager.
     :param seconds: how long entering, and leaving, may each take.
     """
 
-    def __init__(self, context: AbstractAsyncContextManager[object], *, seconds: float) -> None:
-        self._context = context
+    def __init__(
+        self, make: Callable[[], AbstractAsyncContextManager[object]], *, seconds: float
+    ) -> None:
+        self._make = make
         self._seconds = seconds
         self._open = asyncio.Event()
         self._end = asyncio.Event()
@@ -60,7 +64,7 @@ class Opened:
             logger.error("closing failed: %s", error, exc_info=error)
 
     async def _live(self) -> None:
-        async with self._context:
+        async with self._make():
             self._open.set()
             await self._end.wait()
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from runtime_core.engine.durations import parse_duration
-from runtime_core.engine.flow import ENDS
 from runtime_core.engine.graph import find_mismatches, find_problems, template_fields
 from runtime_core.engine.macros import prepare_macros
+from runtime_core.engine.streaming import Streaming
 from runtime_core.engine.templates import Template
 from runtime_core.engine.transitions import prepare_transition
 from runtime_core.errors import InvalidChain
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ("Plan", "Plans", "PreparedTask")
 
-#: Tasks that hand a model's answer on as it is.
-_PASSING = frozenset(("convert_to_openai_chat_response", "noop"))
-_STREAMED = frozenset(("chat_completion", "model_execution"))
 #: Bytes of encoded chains that are kept prepared, together and each.
 _KEPT = 4 * 2**20
 _LARGEST_KEPT = 2**20
@@ -40,7 +37,8 @@ _SMALL = 100
 class PreparedTask(NamedTuple):
     """A task with its handler found, templates compiled and durations parsed.
 
-    ``timeout`` is in seconds; ``final`` says that its output can only be the run's.
+    ``timeout`` is in seconds; ``final`` says that its answer can only be the run's, ``executing``
+    that the chain executes the tools it calls.
     """
 
     task: Task
@@ -51,6 +49,7 @@ class PreparedTask(NamedTuple):
     attempts: int
     transition: PreparedTransition
     final: bool
+    executing: bool
 
 
 class Plan:
@@ -69,7 +68,7 @@ class Plan:
         self._refuse(find_problems(chain, handlers, self.template, input_type=input_type))
         self._checked: set[DataType] = {input_type}
         self.macros: ChainMacros = prepare_macros(chain)
-        self._endings = _endings(chain)
+        self._streaming = Streaming(chain)
         self.tasks = {task.id: self._prepare(task) for task in chain.tasks}
         self.entry = self.tasks[chain.tasks[0].id]
         self._known = {source for task in chain.tasks for _, source in template_fields(task)}
@@ -109,38 +108,9 @@ class Plan:
             timeout=parse_duration(task.timeout) if task.timeout else None,
             attempts=1 + max(0, task.retry_on_failure),
             transition=prepare_transition(task.transition),
-            final=task.handler in _STREAMED and _only_ends(task, self._endings),
+            final=task.id in self._streaming.final,
+            executing=task.id in self._streaming.executing,
         )
-
-
-def _endings(chain: Chain) -> set[str]:
-    """Return the tasks that pass what they are handed, as it is, on to the end of the chain."""
-    before: dict[str, list[Task]] = {}
-    for task in chain.tasks:
-        for branch in task.transition.branches or ():
-            before.setdefault(branch.goto, []).append(task)
-    endings: set[str] = set(ENDS)
-    pending = [task for end in ENDS for task in before.get(end, ())]
-    while pending:
-        task = pending.pop()
-        if task.id not in endings and _passes_on(task) and _only_ends(task, endings):
-            endings.add(task.id)
-            pending.extend(before.get(task.id, ()))
-    return endings
-
-
-def _only_ends(task: Task, endings: set[str]) -> bool:
-    """Whether the task's output can go nowhere but, as it is, to the end of the chain."""
-    branches = task.transition.branches or ()
-    return all(branch.compose is None and branch.goto in endings for branch in branches)
-
-
-def _passes_on(task: Task) -> bool:
-    return (
-        task.handler in _PASSING
-        and not task.prompt_template
-        and task.input_var in ("", "previous_output")
-    )
 
 
 class Plans:

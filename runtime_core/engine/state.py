@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from runtime_core.engine.compose import compose, composed_name
 from runtime_core.engine.flow import ENDS
 from runtime_core.engine.journal import NOTHING
@@ -22,11 +24,16 @@ if TYPE_CHECKING:
 
 __all__ = ("Call", "Run")
 
+#: Between two answers of a run, as an agent's are before and after it uses tools.
+_APART = "\n\n"
 _NOTHING_MORE: Mapping[str, object] = {}
 
 
 class Run:
-    """Where a run stands: its variables, its last output, the task that follows."""
+    """Where a run stands: its variables, its last output, the task that follows.
+
+    ``spoken`` says that text of a model has been passed on to the client.
+    """
 
     __slots__ = (
         "following",
@@ -35,6 +42,7 @@ class Run:
         "output",
         "plan",
         "request",
+        "spoken",
         "steps",
         "tokens",
         "tools",
@@ -58,6 +66,7 @@ class Run:
         self.output = request.input
         self.following: PreparedTask | None = plan.entry
         self.steps = 0
+        self.spoken = False
         self.variables: dict[str, Value] = {
             "input": request.input,
             "previous_output": request.input,
@@ -121,13 +130,15 @@ class Run:
 class Call:
     """One attempt of one task, as its handler sees it (`runtime_core.protocols.TaskCall`)."""
 
-    __slots__ = ("_attempt", "_final", "_live", "_run", "_task_id", "task")
+    __slots__ = ("_apart", "_attempt", "_final", "_live", "_run", "_task_id", "executing", "task")
 
     def __init__(self, run: Run, prepared: PreparedTask, attempt: Attempt) -> None:
         self._run = run
         self._attempt = attempt
         self._final = prepared.final
         self._live = prepared.final and run.request.live
+        self._apart = self._live and run.spoken
+        self.executing = prepared.executing
         self._task_id = prepared.task.id
         self.task: Task = prepared.task
         if run.macros:
@@ -172,8 +183,20 @@ class Call:
         """Render *template* over the variables; *extra* names win."""
         return self._run.render(self._run.plan.adhoc(template), extra)
 
-    def delta(self, chunk: ChatChunk) -> Delta:
+    def delta(self, chunk: ChatChunk, *, shown: bool = True) -> Delta:
         """Wrap a piece of an answer for the event stream."""
+        if not shown:
+            return Delta(self._task_id, chunk, False)
         if self._live and (chunk.text or chunk.tool_calls or chunk.reasoning):
             self._attempt.shown = True
+            if chunk.text:
+                return Delta(self._task_id, self._spoken(chunk), True)
         return Delta(self._task_id, chunk, self._final)
+
+    def _spoken(self, chunk: ChatChunk) -> ChatChunk:
+        """Set the first text of an answer apart from what the run has said before."""
+        self._run.spoken = True
+        if not self._apart:
+            return chunk
+        self._apart = False
+        return replace(chunk, text=_APART + chunk.text)

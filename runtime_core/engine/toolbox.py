@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING
 
+from runtime_core.engine.lookup import Late, Question, look_up
 from runtime_core.engine.opening import Opened
 from runtime_core.errors import NotFound, RuntimeCoreError, UpstreamUnavailable
 from runtime_core.protocols import FindingHookSource, RunningHookSource
 from runtime_core.types import HookInfo
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Coroutine, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
     from runtime_core.protocols import HookSource, Services
     from runtime_core.types import ToolRequest, Value
@@ -26,13 +28,21 @@ logger = logging.getLogger(__name__)
 class SourceToolbox:
     """Hooks of several sources; a hook of an earlier source shadows its namesakes in later ones.
 
-    *timeout* is how long, in seconds, one source may take to open, or to list its hooks.
+    A source that cannot tell what it has is passed over: the others' hooks can be used.
+
+    :param timeout: how long, in seconds, one source may take to open, or to say what it has.
+    :param patience: how long it may take where another source has what is looked for; and
+        where it was late less than *timeout* ago.
     """
 
-    def __init__(self, sources: Mapping[str, HookSource], *, timeout: float = 10.0) -> None:
+    def __init__(
+        self, sources: Mapping[str, HookSource], *, timeout: float = 10.0, patience: float = 0.5
+    ) -> None:
         self._sources = dict(sources)
         self._timeout = timeout
+        self._patience = min(patience, timeout)
         self._closed: dict[str, str] = {}
+        self._slow_until: dict[str, float] = {}
 
     @property
     def sources(self) -> Mapping[str, HookSource]:
@@ -46,7 +56,7 @@ class SourceToolbox:
         One that fails to open is out until the next start: its listing says why.
         """
         opened = {
-            name: Opened(source.running(services), seconds=self._timeout)
+            name: Opened(partial(source.running, services), seconds=self._timeout)
             for name, source in self._sources.items()
             if isinstance(source, RunningHookSource)
         }
@@ -66,13 +76,12 @@ class SourceToolbox:
         """List every hook, or those of *names*; a source that cannot tell is one row with its
         ``error``.
         """
-        asked = [
-            self._named(name, tenant_id, names) if names is not None else self._all(name, tenant_id)
-            for name in self._sources
-        ]
         rows: dict[str, HookInfo] = {}
-        for answer in await asyncio.gather(*asked):
-            for row in self._rows(answer):
+        for name, answer in (await self._ask(tenant_id, names)).items():
+            if isinstance(answer, str):
+                rows.setdefault(name, HookInfo(name=name, type=name, error=answer))
+                continue
+            for row in answer:
                 rows.setdefault(row.name, row)
         return tuple(rows.values())
 
@@ -80,13 +89,13 @@ class SourceToolbox:
         """Call a tool of the first source that has the hook.
 
         :raises NotFound: no source has the hook, or the hook has no such tool.
+        :raises UpstreamUnavailable: a source that may have the hook cannot tell.
         """
         broken: list[str] = []
-        for name in self._sources:
-            answer = await self._named(name, request.tenant_id, (request.hook,))
-            if answer.error:
-                broken.append(f"{name} ({answer.error})")
-            elif answer.hooks:
+        for name, answer in (await self._ask(request.tenant_id, (request.hook,))).items():
+            if isinstance(answer, str):
+                broken.append(f"{name} ({answer})")
+            elif answer:
                 return await self._sources[name].call(request)
         if broken:
             raise UpstreamUnavailable(
@@ -97,54 +106,57 @@ class SourceToolbox:
         there_are = f"there are: {', '.join(known)}" if known else "there are none"
         raise NotFound(f"unknown hook {request.hook!r}; {there_are}")
 
-    async def _all(self, name: str, tenant_id: str) -> _Answer:
-        return await self._answer(name, self._sources[name].hooks(tenant_id))
+    async def _ask(
+        self, tenant_id: str, names: Collection[str] | None
+    ) -> dict[str, Sequence[HookInfo] | str]:
+        """Return what each source has of *names*, or a text that says why it cannot tell."""
+        now = asyncio.get_running_loop().time()
+        questions = {
+            name: Question(partial(_hooks, source, tenant_id, names), self._seconds(name, now))
+            for name, source in self._sources.items()
+            if name not in self._closed
+        }
+        answers = await look_up(questions, names, patience=self._patience)
+        told: dict[str, Sequence[HookInfo] | str] = {}
+        for name in self._sources:
+            answer = answers.get(name)
+            if answer is None:
+                told[name] = self._closed[name]
+            elif isinstance(answer, BaseException):
+                told[name] = self._failed(name, answer)
+            else:
+                told[name] = answer
+        return told
 
-    async def _named(self, name: str, tenant_id: str, names: Collection[str]) -> _Answer:
-        source = self._sources[name]
-        if isinstance(source, FindingHookSource):
-            return await self._answer(name, _found(source, tenant_id, names))
-        answer = await self._all(name, tenant_id)
-        return answer._replace(hooks=[hook for hook in answer.hooks if hook.name in names])
+    def _seconds(self, name: str, now: float) -> float:
+        return self._patience if self._slow_until.get(name, 0.0) > now else self._timeout
 
-    async def _answer(self, name: str, asking: Coroutine[Any, Any, Sequence[HookInfo]]) -> _Answer:
-        if reason := self._closed.get(name):
-            asking.close()
-            return _Answer(name, error=reason)
-        # a source is a plugin's code: whatever it raises is its own listing's business
-        [outcome] = await asyncio.gather(
-            asyncio.wait_for(asking, self._timeout), return_exceptions=True
-        )
-        if isinstance(outcome, BaseException):
-            logger.warning("hook source %r cannot list its hooks: %s", name, outcome)
-            return _Answer(name, error=self._reason(outcome))
-        return _Answer(name, outcome)
-
-    def _rows(self, answer: _Answer) -> Iterator[HookInfo]:
-        if answer.error:
-            yield HookInfo(name=answer.source, type=answer.source, error=answer.error)
-        yield from answer.hooks
+    def _failed(self, name: str, error: BaseException) -> str:
+        """Log why a source cannot tell; one that was late gets less time for a while."""
+        logger.warning("hook source %r cannot list its hooks: %s", name, error)
+        if isinstance(error, Late):
+            now = asyncio.get_running_loop().time()
+            if self._slow_until.get(name, 0.0) <= now:
+                self._slow_until[name] = now + self._timeout
+        return self._reason(error)
 
     def _reason(self, error: BaseException) -> str:
         if isinstance(error, TimeoutError):
             return f"no answer within {self._timeout:g} s"
-        return str(error) if isinstance(error, RuntimeCoreError) else "failed unexpectedly"
+        return str(error) if isinstance(error, RuntimeCoreError | Late) else "failed unexpectedly"
 
 
-class _Answer(NamedTuple):
-    """The hooks a source has, or why it cannot tell."""
-
-    source: str
-    hooks: Sequence[HookInfo] = ()
-    error: str = ""
-
-
-async def _found(
-    source: FindingHookSource, tenant_id: str, names: Collection[str]
+async def _hooks(
+    source: HookSource, tenant_id: str, names: Collection[str] | None
 ) -> Sequence[HookInfo]:
+    """Ask one source; whatever a plugin's code returns or raises stays in the task that asks."""
+    if names is None:
+        return tuple(await source.hooks(tenant_id))
+    if not isinstance(source, FindingHookSource):
+        return tuple([hook for hook in await source.hooks(tenant_id) if hook.name in names])
     if len(names) == 1:
         [name] = names
         found = [await source.hook(tenant_id, name)]
     else:
         found = await asyncio.gather(*(source.hook(tenant_id, name) for name in names))
-    return [hook for hook in found if hook is not None]
+    return tuple([hook for hook in found if hook is not None])

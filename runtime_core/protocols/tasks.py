@@ -76,8 +76,16 @@ class TaskCall(Protocol):
         """Render *template* over the variables; *extra* names win."""
         ...
 
-    def delta(self, chunk: ChatChunk) -> Delta:
-        """Wrap a piece of an answer for the event stream."""
+    @property
+    def executing(self) -> bool:
+        """Whether the chain executes the tools that the task's model calls."""
+        ...
+
+    def delta(self, chunk: ChatChunk, *, shown: bool = True) -> Delta:
+        """Wrap a piece of an answer for the event stream.
+
+        :param shown: False for what is not the chat client's to see.
+        """
         ...
 
 

@@ -137,6 +137,8 @@ class Settings(BaseModel):
     # Chains
     chat_chain: Annotated[str, Field(min_length=1), Allowed("the id of a chain")] = "chat"
     max_steps: Count = 200
+    tool_timeout: Seconds = 60.0
+    tool_result_limit: Count = 100_000
     tokenizer: Annotated[
         str,
         BeforeValidator(values.lower),

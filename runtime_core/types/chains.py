@@ -64,6 +64,7 @@ class ExecuteConfig(Struct, frozen=True, kw_only=True):
     response_format: dict[str, Any] | None = None
     hooks: tuple[str, ...] = ()
     hide_tools: tuple[str, ...] = ()
+    tool_timeout: str = ""
     pass_clients_tools: bool = False
 
 

@@ -99,7 +99,8 @@ class Usage(Struct, frozen=True):
 class ChatHistory(Struct, frozen=True):
     """A conversation as it passes between tasks; token counts are 0 when not known.
 
-    ``finish_reason`` is why the model's last answer ended; it is not part of the wire format.
+    ``finish_reason`` is why the model's last answer ended, ``earlier`` what the answers of the
+    same run before it used; neither is part of the wire format.
     """
 
     messages: tuple[Message, ...] = ()
@@ -107,6 +108,7 @@ class ChatHistory(Struct, frozen=True):
     input_tokens: int = 0
     output_tokens: int = 0
     finish_reason: FinishReason | None = None
+    earlier: Usage = Usage()
 
 
 class ChatCompletion(Struct, frozen=True):

@@ -240,7 +240,10 @@ def completion_from_history(
         model=history.model,
         message=message,
         finish_reason=reason,
-        usage=Usage(history.input_tokens, history.output_tokens),
+        usage=Usage(
+            history.earlier.prompt_tokens + history.input_tokens,
+            history.earlier.completion_tokens + history.output_tokens,
+        ),
     )
 
 

@@ -43,12 +43,14 @@ class Outcome(Struct, frozen=True):
     """What a task handler ends with: its output and the value branches are matched against.
 
     ``matched`` is a second text that ``equals`` and ``not_equals`` are tried with
-    (``prompt_to_condition``'s matched key).
+    (``prompt_to_condition``'s matched key).  ``warnings`` say what was left out, or went wrong
+    without failing the task.
     """
 
     value: Value
     transition: str
     matched: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -64,6 +66,7 @@ class Step(Struct, frozen=True, kw_only=True):
     input: str = ""
     output: str = ""
     input_var: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 class StepStarted(Struct, frozen=True, tag="step_started"):

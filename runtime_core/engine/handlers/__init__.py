@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runtime_core.engine.handlers.backstage import Backstage
+from runtime_core.engine.handlers.calling import ToolLimits
 from runtime_core.engine.handlers.chat import ChatCompletionHandler
 from runtime_core.engine.handlers.embedding import EmbeddingHandler
 from runtime_core.engine.handlers.hook import HookHandler
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from runtime_core.protocols import TaskHandler
 
-__all__ = ("ALIASES", "builtin_handlers")
+__all__ = ("ALIASES", "ToolLimits", "builtin_handlers")
 
 #: Names that older chains use.
 ALIASES = {
@@ -37,13 +39,17 @@ ALIASES = {
 }
 
 
-def builtin_handlers() -> Mapping[str, TaskHandler]:
-    """Return the engine's own handlers by name, older names included."""
+def builtin_handlers(limits: ToolLimits | None = None) -> Mapping[str, TaskHandler]:
+    """Return the engine's own handlers by name, older names included.
+
+    :param limits: of the tools that models call.
+    """
+    backstage = Backstage()
     handlers: dict[str, TaskHandler] = {
         **prompt_handlers(),
         "text_to_embedding": EmbeddingHandler(),
-        "chat_completion": ChatCompletionHandler(),
-        "execute_tool_calls": ToolCallsHandler(),
+        "chat_completion": ChatCompletionHandler(backstage),
+        "execute_tool_calls": ToolCallsHandler(backstage, limits or ToolLimits()),
         "convert_to_openai_chat_response": ChatResponseHandler(),
         "hook": HookHandler(),
         "noop": NoopHandler(),

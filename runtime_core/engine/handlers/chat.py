@@ -10,7 +10,8 @@ import msgspec
 from runtime_core.engine.closing import closing
 from runtime_core.engine.handlers.asking import Answer, config_of, prompt_request, wanted
 from runtime_core.engine.handlers.names import ToolNames
-from runtime_core.engine.handlers.offers import offered_tools
+from runtime_core.engine.handlers.offers import client_tools, offered_tools
+from runtime_core.engine.handlers.showing import Showing
 from runtime_core.engine.tokens import estimate_history
 from runtime_core.errors import ContextLengthExceeded, InvalidRequest, UpstreamProtocolError
 from runtime_core.types import (
@@ -26,8 +27,9 @@ from runtime_core.types import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
+    from runtime_core.engine.handlers.backstage import Backstage
     from runtime_core.protocols import TaskCall
     from runtime_core.types import DataType, Delta, ExecuteConfig, FinishReason, Tool
 
@@ -43,6 +45,7 @@ _LASTING = (
     "seed",
     "presence_penalty",
     "frequency_penalty",
+    "parallel_tool_calls",
 )
 _OVERRIDES = (
     "temperature",
@@ -62,34 +65,59 @@ class _Turn(NamedTuple):
     wants: Wanted
     request: ChatRequest
     names: ToolNames
+    showing: Showing | None
+    warnings: tuple[str, ...]
 
 
 class ChatCompletionHandler:
-    """Asks a model of role ``chat`` and appends its answer; deltas stream as they come."""
+    """Asks a model of role ``chat`` and appends its answer; deltas stream as they come.
+
+    :param backstage: has what a client was not shown of the conversation it sends.
+    """
 
     accepts: frozenset[DataType] = frozenset(("chat_history", "openai_chat"))
     returns: DataType | None = "chat_history"
     transitions: frozenset[str] | None = frozenset(("executed", "tool-call"))
 
+    def __init__(self, backstage: Backstage) -> None:
+        self._backstage = backstage
+
     async def run(self, call: TaskCall) -> AsyncIterator[Delta | ModelRouted | Outcome]:
         """Ask, pass the deltas on, end with the longer history."""
-        turn = await _prepare(call)
-        answer, delta, restore = Answer(), call.delta, turn.names.chunk
+        turn = await _prepare(call, self._backstage)
+        answer, delta = Answer(), call.delta
         async with closing(call.models.chat(turn.wants, turn.request)) as stream:
             async for item in stream:
                 if isinstance(item, ChatChunk):
-                    chunk = restore(item) if item.tool_calls else item
-                    answer.add(chunk)
-                    yield delta(chunk)
+                    if item.tool_calls:
+                        item = turn.names.chunk(item)
+                        answer.add(item)
+                        for event in _calling(call, turn, item):
+                            yield event
+                    else:
+                        answer.add(item)
+                        yield delta(item)
                 else:
                     answer.route = item
                     yield ModelRouted(call.task.id, item)
         yield await _outcome(call, turn, answer)
 
 
-async def _prepare(call: TaskCall) -> _Turn:
+def _calling(call: TaskCall, turn: _Turn, chunk: ChatChunk) -> Iterator[Delta]:
+    """Wrap a chunk with tool calls; those that the chain executes are not shown to clients."""
+    if turn.showing is None:
+        yield call.delta(chunk)
+        return
+    shown, hidden = turn.showing.parts(chunk)
+    if shown is not None:
+        yield call.delta(shown)
+    if hidden is not None:
+        yield call.delta(hidden, shown=False)
+
+
+async def _prepare(call: TaskCall, backstage: Backstage) -> _Turn:
     task, config = call.task, config_of(call.task)
-    history = _with_system(_history(call.value), task.system_instruction)
+    history = _with_system(_history(call, backstage), task.system_instruction)
     if not history.messages:
         raise InvalidRequest(
             f"task {task.id!r} got a conversation without messages; send at least one"
@@ -99,24 +127,25 @@ async def _prepare(call: TaskCall) -> _Turn:
     if not wants.models and base.model:
         wants = msgspec.structs.replace(wants, models=(base.model,))
     wants = await _measured(call, history, wants)
-    tools = await offered_tools(call, config)
-    names = ToolNames(tool.name for tool in tools)
-    request = _request(base, config, history, tools, names)
+    offer = await offered_tools(call, config)
+    names = ToolNames(tool.name for tool in offer.tools)
+    request = _request(base, config, history, offer.tools, names)
     if wants.whole:
         request = msgspec.structs.replace(request, stream=False)
-    return _Turn(history, wants, request, names)
+    showing = Showing({tool.name for tool in client_tools(call)}) if call.executing else None
+    return _Turn(history, wants, request, names, showing, offer.warnings)
 
 
-def _history(value: Value) -> ChatHistory:
-    if isinstance(value.data, ChatHistory):
-        return value.data
-    request: ChatRequest = value.data
+def _history(call: TaskCall, backstage: Backstage) -> ChatHistory:
+    data = call.value.data
+    if isinstance(data, ChatHistory):
+        return data
     now = _now()
     messages = tuple(
         message if message.timestamp else msgspec.structs.replace(message, timestamp=now)
-        for message in request.messages
+        for message in backstage.restored(call, data.messages)
     )
-    return ChatHistory(messages, request.model)
+    return ChatHistory(messages, data.model)
 
 
 def _now() -> str:
@@ -180,7 +209,7 @@ def _request(
         for name in (*_OVERRIDES, "model")
         if (value := getattr(chain, name, None)) is not None and value not in ("", ())
     }
-    choice = config.tool_choice if config.tool_choice is not None else base.tool_choice
+    choice = base.tool_choice if config.tool_choice is None else _chosen(config, history)
     merged["messages"] = tuple(names.message(message) for message in history.messages)
     merged["tools"] = tuple(
         msgspec.structs.replace(tool, name=names.sent(tool.name)) for tool in tools
@@ -188,6 +217,12 @@ def _request(
     merged["tool_choice"] = _tool_choice(choice, tools, names)
     merged["parallel_tool_calls"] = base.parallel_tool_calls if tools else None
     return msgspec.structs.replace(base, **merged)
+
+
+def _chosen(config: ExecuteConfig, history: ChatHistory) -> str | dict[str, Any] | None:
+    """Return the chain's tool choice, which must not make a model call tools for ever."""
+    answers_tools = history.finish_reason is not None and history.messages[-1].role == "tool"
+    return "auto" if answers_tools and config.tool_choice != "none" else config.tool_choice
 
 
 def _tool_choice(
@@ -223,8 +258,21 @@ async def _outcome(call: TaskCall, turn: _Turn, answer: Answer) -> Outcome:
         input_tokens=usage.prompt_tokens or turn.wants.context_tokens,
         output_tokens=usage.completion_tokens,
         finish_reason=finish_reason,
+        earlier=_spent(turn.history),
     )
-    return Outcome(Value(history, "chat_history"), "tool-call" if calls else "executed")
+    transition = "tool-call" if calls else "executed"
+    return Outcome(Value(history, "chat_history"), transition, warnings=turn.warnings)
+
+
+def _spent(history: ChatHistory) -> Usage:
+    """Return what the run's answers up to here have used."""
+    earlier = history.earlier
+    if history.finish_reason is None:  # no model of this run has answered yet
+        return earlier
+    return Usage(
+        earlier.prompt_tokens + history.input_tokens,
+        earlier.completion_tokens + history.output_tokens,
+    )
 
 
 async def _usage(call: TaskCall, turn: _Turn, message: Message, model: str) -> Usage:

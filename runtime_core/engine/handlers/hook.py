@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from runtime_core.engine.macros import secrets_in
 from runtime_core.errors import TaskFailed
 from runtime_core.types import DATA_TYPES, DataType, Outcome, ToolRequest, Value
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from runtime_core.protocols import TaskCall
     from runtime_core.types import Task
 
-__all__ = ("HookHandler", "render_args")
+__all__ = ("HookHandler", "named_secrets", "render_args")
 
 _NO_HOOK = "hook is missing: set hook.name and hook.tool_name"
 _ANYTHING: frozenset[Any] = DATA_TYPES
@@ -41,6 +42,7 @@ class HookHandler:
             arguments=render_args(call, task.hook.args),
             input=call.value,
             tenant_id=call.request.tenant_id,
+            secrets=named_secrets(task.hook.args),
         )
         result = await call.tools.call(request)
         if not task.output_template:
@@ -53,6 +55,12 @@ class HookHandler:
 def render_args(call: TaskCall, args: dict[str, Any]) -> dict[str, Any]:
     """Render every text in *args*, also inside lists and objects."""
     return {name: _rendered(call, value) for name, value in args.items()}
+
+
+def named_secrets(args: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Return the secrets that a chain names in *args*, by argument, as `ToolRequest` has them."""
+    found = ((name, secrets_in(value)) for name, value in args.items())
+    return {name: secrets for name, secrets in found if secrets}
 
 
 def _rendered(call: TaskCall, value: Any) -> Any:

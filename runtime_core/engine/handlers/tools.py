@@ -3,38 +3,48 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from runtime_core.engine.durations import parse_duration
+from runtime_core.engine.handlers.asking import config_of
+from runtime_core.engine.handlers.calling import ToolLimits, call_tool, refused
 from runtime_core.engine.handlers.hook import render_args
-from runtime_core.engine.handlers.jsontext import decode_json
-from runtime_core.engine.handlers.offers import Target, client_tools, targets
-from runtime_core.engine.values import wire_output
-from runtime_core.errors import RuntimeCoreError, TaskFailed
-from runtime_core.types import ChatHistory, Message, Outcome, ToolCalled, ToolRequest, Value
+from runtime_core.engine.handlers.offers import Known, Target, client_tools, known_targets
+from runtime_core.types import ChatHistory, ChatRequest, Message, Outcome, ToolCalled, Value
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Collection, Sequence
 
+    from runtime_core.engine.handlers.backstage import Backstage
     from runtime_core.protocols import TaskCall
     from runtime_core.types import DataType, ToolCall
 
 __all__ = ("ToolCallsHandler",)
 
 _PARALLEL = 16
+#: Tools that a model which asked for another one is reminded of.
+_MOST_NAMED = 50
 
 
 class ToolCallsHandler:
     """Runs the hook tools among the last message's calls, side by side.
 
-    A tool that fails is told to the model, not to the client.  Calls whose name is no hook
-    tool's, such as those of the client's own tools, are left alone.
+    A tool that fails is told to the model, not to the client.  The client's own tools are left to
+    the client: a conversation in which some were called ends with a message that has their calls
+    and no others.
+
+    :param backstage: keeps what the client is not shown, for when it goes on.
     """
 
     accepts: frozenset[DataType] = frozenset(("chat_history",))
     returns: DataType | None = "chat_history"
     transitions: frozenset[str] | None = frozenset(("no_op", "no_calls_found", "tools_executed"))
+
+    def __init__(self, backstage: Backstage, limits: ToolLimits) -> None:
+        self._backstage = backstage
+        self._limits = limits
 
     async def run(self, call: TaskCall) -> AsyncIterator[ToolCalled | Outcome]:
         """Call the tools, then append one ``tool`` message for each call."""
@@ -42,80 +52,87 @@ class ToolCallsHandler:
         if not history.messages:
             yield Outcome(call.value, "no_op")
             return
-        resolved = await _resolve(call, history.messages[-1].tool_calls)
-        if not resolved:
-            yield Outcome(call.value, "no_calls_found")
-            return
-        called = await _call_all(call, resolved)
+        sorted_calls = await _sort(call, history.messages[-1].tool_calls)
+        called = await _call_all(call, sorted_calls, self._limits_of(call))
         for event in called:
             yield event
-        messages = (*history.messages, *(_message(event) for event in called))
-        longer = msgspec.structs.replace(history, messages=messages)
-        yield Outcome(Value(longer, "chat_history"), "tools_executed")
+        messages = _continued(history.messages, called)
+        left = bool(messages[-1].tool_calls)
+        if left:
+            self._backstage.keep(call, messages)
+        longer = msgspec.structs.replace(history, messages=messages) if called else history
+        transition = "tools_executed" if called and not left else "no_calls_found"
+        yield Outcome(
+            Value(longer, "chat_history"), transition, warnings=sorted_calls.known.warnings
+        )
+
+    def _limits_of(self, call: TaskCall) -> ToolLimits:
+        timeout = config_of(call.task).tool_timeout
+        return self._limits._replace(seconds=parse_duration(timeout)) if timeout else self._limits
 
 
-async def _resolve(call: TaskCall, tool_calls: Sequence[ToolCall]) -> list[tuple[ToolCall, Target]]:
+class _Calls(NamedTuple):
+    """The calls that are not the client's, in the model's order; those without target are told
+    so.
+    """
+
+    ours: Sequence[tuple[ToolCall, Target | None]]
+    known: Known = Known({})
+
+
+async def _sort(call: TaskCall, tool_calls: Sequence[ToolCall]) -> _Calls:
     if not tool_calls:
-        return []
-    known = await targets(call)
+        return _Calls(())
+    known = await known_targets(call)
     of_client = {tool.name for tool in client_tools(call)}
-    found = ((tool_call, known.get(tool_call.function.name)) for tool_call in tool_calls)
-    return [
-        (tool_call, target)
-        for tool_call, target in found
-        if target is not None and tool_call.function.name not in of_client
+    ours = [
+        (one, known.targets.get(one.function.name))
+        for one in tool_calls
+        if one.function.name not in of_client
     ]
+    found = any(target is not None for _, target in ours)
+    if not found and not (known.targets and isinstance(call.request.input.data, ChatRequest)):
+        # perhaps tools of a client that is not known here
+        return _Calls((), known)
+    return _Calls(ours, known)
 
 
-async def _call_all(
-    call: TaskCall, resolved: Sequence[tuple[ToolCall, Target]]
-) -> list[ToolCalled]:
+async def _call_all(call: TaskCall, calls: _Calls, limits: ToolLimits) -> list[ToolCalled]:
+    if not calls.ours:
+        return []
     fixed = render_args(call, call.task.hook.args) if call.task.hook else {}
     gate = asyncio.Semaphore(_PARALLEL)
 
-    async def one(tool_call: ToolCall, target: Target) -> ToolCalled:
+    async def one(tool_call: ToolCall, target: Target | None) -> ToolCalled:
+        if target is None:
+            return refused(call, tool_call, _unknown(calls.known), limits)
         async with gate:
-            return await _call_one(call, tool_call, target, fixed)
+            return await call_tool(call, tool_call, target, fixed, limits)
 
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(*pair)) for pair in resolved]
+        tasks = [group.create_task(one(*pair)) for pair in calls.ours]
     return [task.result() for task in tasks]
 
 
-async def _call_one(
-    call: TaskCall, tool_call: ToolCall, target: Target, fixed: dict[str, Any]
-) -> ToolCalled:
-    try:
-        request = ToolRequest(
-            hook=target.hook,
-            tool=target.tool,
-            arguments={**_arguments(tool_call), **fixed},
-            caller="model",
-            tenant_id=call.request.tenant_id,
-        )
-        result = _result_text(await call.tools.call(request))
-    except RuntimeCoreError as error:
-        text = f"tool {tool_call.function.name} execution failed: {error}"
-        return ToolCalled(call.task.id, tool_call, _json(text), failed=True)
-    return ToolCalled(call.task.id, tool_call, result)
+def _unknown(known: Known) -> str:
+    names = [name for name, target in known.targets.items() if name == ".".join(target)]
+    there_are = f"there are: {', '.join(names[:_MOST_NAMED])}" if names else "there are none"
+    return "; ".join(("there is no such tool", there_are, *known.warnings))
 
 
-def _arguments(tool_call: ToolCall) -> dict[str, Any]:
-    try:
-        arguments = decode_json(tool_call.function.arguments or "{}")
-    except ValueError as error:
-        raise TaskFailed(f"its arguments are not JSON: {error}") from error
-    if not isinstance(arguments, dict):
-        raise TaskFailed("its arguments must be a JSON object")
-    return arguments
-
-
-def _result_text(value: Value) -> str:
-    return value.data if isinstance(value.data, str) else _json(wire_output(value))
-
-
-def _json(data: object) -> str:
-    return msgspec.json.encode(data).decode()
+def _continued(messages: Sequence[Message], called: Collection[ToolCalled]) -> tuple[Message, ...]:
+    """Append the results; calls that are left become a message of their own, the last one."""
+    results = [_message(event) for event in called]
+    last = messages[-1]
+    # by identity: models may give two calls the same id
+    ours = {id(event.call) for event in called}
+    left = tuple([one for one in last.tool_calls if id(one) not in ours])
+    if not called or not left:
+        return (*messages, *results)
+    done = tuple([event.call for event in called])
+    asked = msgspec.structs.replace(last, content=None, tool_calls=done)
+    asking = msgspec.structs.replace(last, tool_calls=left)
+    return (*messages[:-1], asked, *results, asking)
 
 
 def _message(event: ToolCalled) -> Message:

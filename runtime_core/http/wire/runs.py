@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 from runtime_core.types import (
     Delta,
@@ -33,7 +33,8 @@ class StepError(Struct, frozen=True):
 class StepWire(Struct, frozen=True, rename="camel"):
     """One attempt of one task; ``duration`` in milliseconds.
 
-    ``input`` and ``output`` are filled only when the chain has ``debug``.
+    ``input`` and ``output`` are filled only when the chain has ``debug``.  ``warnings``, when
+    there are any, say what was left out: a hook that cannot be reached, say.
     """
 
     duration: float
@@ -46,6 +47,7 @@ class StepWire(Struct, frozen=True, rename="camel"):
     input: str
     output: str
     input_var: str
+    warnings: tuple[str, ...] | UnsetType = UNSET
 
 
 def step_wire(step: Step) -> StepWire:
@@ -61,6 +63,7 @@ def step_wire(step: Step) -> StepWire:
         input=step.input,
         output=step.output,
         input_var=step.input_var,
+        warnings=step.warnings or UNSET,
     )
 
 

@@ -16,6 +16,7 @@ from runtime_core.settings import Settings
 
 CHAINS = Path(__file__).parents[3] / "examples" / "chains"
 TESTED = {
+    "agent.yaml",
     "classify-and-route.json",
     "improve-until-good.yaml",
     "look-up-and-answer.yaml",
@@ -59,6 +60,15 @@ def test_every_task_is_explained(name):
     assert document["id"] == Path(name).stem
     assert document["description"]
     assert all(task["description"] for task in document["tasks"])
+
+
+async def test_agent(play):
+    calls = [{"name": "echo_echo", "arguments": {"input": "found it"}}, {"name": "nothing"}]
+    output, path = await play("agent.yaml", "Where is it?", {"tool_calls": calls}, "There.")
+    assert path == ["ask", "tools", "ask"]
+    *_, found, refused, answer = [message["content"] for message in output["messages"]]
+    assert (found, answer) == ("found it", "There.")
+    assert "no such tool; there are: echo.echo" in refused
 
 
 async def test_summarise(play):

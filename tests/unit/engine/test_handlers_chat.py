@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 
 import pytest
 
+from runtime_core.engine.chain import encode_chain
+from runtime_core.engine.handlers import ToolLimits, builtin_handlers
 from runtime_core.engine.handlers.names import ToolNames
 from runtime_core.errors import (
     ContextLengthExceeded,
@@ -359,11 +362,96 @@ async def test_a_tool_choice_is_translated(bench, choice, sent):
     assert bench.models.requests[0].tool_choice == sent
 
 
-async def test_a_hook_that_cannot_be_reached_fails_the_task(bench):
-    bench.hooks.errors["web"] = "connection refused"
-    result = await bench.one(chat(execute_config={"hooks": ["web"]}), request())
-    assert isinstance(result.error, UpstreamUnavailable)
-    assert "'web' cannot be used now: connection refused" in str(result.error)
+async def test_what_works_is_offered_and_what_does_not_is_told(bench, caplog):
+    bench.hooks.add("web", "search", Value("r", "string"))
+    bench.hooks.errors["dead"] = "connection refused"
+    bench.models.answers("x")
+    config = {"hooks": ["dead", "web", "nowhere"]}
+    result = await bench.one(chat(execute_config=config), request())
+    assert [tool.name for tool in bench.models.requests[0].tools] == ["web_search"]
+    assert result.steps[0].warnings == (
+        "hook 'dead' is left out, it cannot be used now: connection refused",
+        "hook 'nowhere' is left out: it was not found, and these sources of hooks cannot be asked "
+        "now: dead (connection refused)",
+    )
+    assert "run run-1: task 'a': hook 'dead' is left out" in caplog.text
+
+
+async def test_a_hook_that_does_not_exist_is_told(bench):
+    bench.models.answers("x")
+    result = await bench.one(chat(execute_config={"hooks": ["nowhere"]}), request())
+    assert result.steps[0].warnings == ("hook 'nowhere' is left out: there is no such hook",)
+    assert bench.models.requests[0].tools == ()
+
+
+async def test_only_the_hooks_named_are_asked_for_and_once(bench):
+    bench.hooks.add("web", "search", Value("r", "string"))
+    asked = []
+
+    class Counting:
+        async def hooks(self, tenant_id, names=None):
+            asked.append((tenant_id, list(names)))
+            return await bench.hooks.hooks(tenant_id)
+
+    bench.machine = type(bench.machine)(bench.handlers, bench.models, Counting())
+    bench.models.answers("x")
+    await bench.one(chat(execute_config={"hooks": ["web"]}), request(), tenant_id="t")
+    await bench.one(
+        {"handler": "execute_tool_calls", "execute_config": {"hooks": ["web"]}},
+        history(called(("nothing", "{}"), ("else", "{}"))),
+        tenant_id="t",
+    )
+    assert asked == [("t", ["web"]), ("t", ["web"])]
+
+
+@pytest.mark.parametrize(
+    ("hidden", "left"),
+    [
+        (["web"], []),
+        (["search"], ["web_fetch"]),
+        (["web.search"], ["web_fetch"]),
+        (["fetch", "web.search"], []),
+        (["other"], ["web_search", "web_fetch"]),
+    ],
+)
+async def test_hidden_tools_are_named_in_three_ways_and_cannot_be_called(bench, hidden, left):
+    bench.hooks.add("web", "search", Value("r", "string"))
+    bench.hooks.add("web", "fetch", Value("r", "string"))
+    config = {"hooks": ["web"], "hide_tools": hidden}
+    bench.models.calls(("web_search", "{}"), ("web_fetch", "{}"))
+    chain = bench.chain(
+        {"id": "a", **chat(execute_config=config)}, {"id": "t", "handler": "execute_tool_calls"}
+    )
+    await bench.run(chain, history())
+    assert [tool.name for tool in bench.models.requests[0].tools] == left
+    assert [f"{asked.hook}_{asked.tool}" for asked in bench.hooks.asked] == left
+
+
+async def test_usage_is_the_sum_of_a_runs_answers(bench):
+    bench.models.answers(ChatChunk("x"), ChatChunk(finish_reason="stop", usage=Usage(10, 2)))
+    bench.models.answers(ChatChunk("y"), ChatChunk(finish_reason="stop", usage=Usage(20, 3)))
+    bench.models.answers(ChatChunk("z"), ChatChunk(finish_reason="stop", usage=Usage(40, 4)))
+    tasks = [{"id": name, **chat()} for name in "abc"]
+    convert = {"id": "d", "handler": "convert_to_openai_chat_response"}
+    result = await bench.run(bench.chain(*tasks, convert), history(input_tokens=7))
+    assert result.output.usage == Usage(70, 9)
+
+
+async def test_a_chains_tool_choice_is_for_answers_to_the_client(bench):
+    bench.hooks.add("web", "search", Value("r", "string"))
+    config = {"hooks": ["web"], "tool_choice": "required"}
+    ask = {"id": "a", **chat(execute_config=config)}
+    bench.models.calls(("web_search", "{}"))
+    bench.models.answers("done")
+    chain = bench.chain(
+        ask,
+        {"id": "t", "handler": "execute_tool_calls"},
+        {"id": "b", **chat(execute_config=config)},
+    )
+    client = request(parallel_tool_calls=False)
+    await bench.run(chain, client)
+    assert [asked.tool_choice for asked in bench.models.requests] == ["required", "auto"]
+    assert [asked.parallel_tool_calls for asked in bench.models.requests] == [False, False]
 
 
 async def test_calls_in_the_history_are_sent_under_the_same_names(bench):
@@ -538,21 +626,87 @@ async def test_cancelling_stops_every_tool(bench, execute):
     assert asyncio.all_tasks() == before
 
 
-async def test_a_tools_own_fault_fails_the_run_and_leaves_nothing_behind(bench, execute, caplog):
+@pytest.mark.parametrize("fault", [KeyError("insides"), asyncio.CancelledError()])
+async def test_a_tools_own_fault_is_its_own(bench, execute, caplog, fault):
     before = asyncio.all_tasks()
+    broke = asyncio.Event()
 
     async def broken(request):
-        raise KeyError("insides")
+        broke.set()
+        raise fault
 
+    async def other(request):
+        await broke.wait()
+        await asyncio.sleep(0)
+        return Value("fine", "string")
+
+    bench.hooks.add("web", "broken", broken)
+    bench.hooks.add("web", "other", other)
+    result = await execute(called(("other", "{}"), ("broken", "{}")))
+    assert [message.content for message in result.messages[1:]] == [
+        "fine",
+        '"tool broken execution failed: it failed unexpectedly"',
+    ]
+    assert "tool web.broken broke" in caplog.text
+    assert asyncio.all_tasks() == before
+
+
+async def test_a_tool_that_takes_too_long_is_stopped_and_told(bench, execute):
+    stopped = asyncio.Event()
+
+    async def stay(request):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+
+    bench.hooks.add("web", "stay", stay)
+    bench.hooks.add("web", "quick", Value("fine", "string"))
+    result = await execute(
+        called(("stay", "{}"), ("quick", "{}")), execute_config={"tool_timeout": "10ms"}
+    )
+    assert [message.content for message in result.messages[1:]] == [
+        '"tool stay execution failed: no answer within 0.01 s"',
+        "fine",
+    ]
+    assert stopped.is_set()
+
+
+async def test_the_limits_of_tools_can_be_set(bench, execute):
     async def stay(request):
         await asyncio.Event().wait()
 
-    bench.hooks.add("web", "broken", broken)
     bench.hooks.add("web", "stay", stay)
-    result = await execute(called(("stay", "{}"), ("broken", "{}")))
-    assert result.error.status == 500
-    assert "insides" not in str(result.error)
-    assert asyncio.all_tasks() == before
+    bench.hooks.add("web", "long", Value("0123456789", "string"))
+    bench.hooks.add("web", "fits", Value("01234567", "string"))
+    bench.hooks.add("web", "fails", TaskFailed("0123456789"))
+    bench.handlers |= builtin_handlers(ToolLimits(seconds=0.01, characters=8))
+    bench.machine = bench.new_machine()
+    names = ("stay", "long", "fits", "fails")
+    result = await execute(called(*((name, "{}") for name in names)))
+    cut = "01234567\n[cut: these are the first 8 of 10 characters]"
+    stayed, *others = [message.content for message in result.messages[1:]]
+    assert stayed.startswith('"tool stay execution failed: no answe')
+    assert others == [cut, "01234567", json.dumps(f"tool fails execution failed: {cut}")]
+
+
+async def test_a_result_that_is_no_json_is_told(bench, execute):
+    bench.hooks.add("web", "odd", Value({"a": object()}, "json"))
+    result = await execute(called(("odd", "{}")))
+    assert "its result cannot be written as JSON" in result.messages[-1].content
+
+
+async def test_a_wrong_time_limit_is_a_problem_of_the_chain(bench):
+    chain = bench.chain(
+        {
+            "id": "t",
+            "handler": "execute_tool_calls",
+            "execute_config": {"tool_timeout": "soon"},
+        }
+    )
+    [problem] = bench.machine.check(chain)
+    assert "execute_config.tool_timeout: 'soon' is not a duration" in problem
+    assert encode_chain(chain)["tasks"][0]["execute_config"]["tool_timeout"] == "soon"
 
 
 async def test_client_tools_are_left_alone(bench):
@@ -565,7 +719,41 @@ async def test_client_tools_are_left_alone(bench):
     bench.models.calls(("get_time", "{}"), ("web_search", "{}"))
     result = await bench.run(chain, request(tools=CLIENT))
     assert [asked.tool for asked in bench.hooks.asked] == ["search"]
-    assert [message.role for message in result.messages] == ["user", "assistant", "tool"]
+    assert result.steps[1].transition == "no_calls_found"
+    _, executed, result_of_hook, asking = result.messages
+    assert [call.function.name for call in executed.tool_calls] == ["web.search"]
+    assert (executed.content, result_of_hook.content) == (None, "found")
+    assert result_of_hook.tool_call_id == executed.tool_calls[0].id
+    assert [call.function.name for call in asking.tool_calls] == ["get_time"]
+
+
+async def test_a_tool_that_does_not_exist_is_told_to_the_model(bench):
+    bench.hooks.add("web", "search", Value("found", "string"))
+    bench.hooks.errors["dead"] = "refused"
+    chain = bench.chain(
+        {"id": "a", **chat(execute_config={"hooks": ["web", "dead"]})},
+        {"id": "t", "handler": "execute_tool_calls"},
+    )
+    bench.models.calls(("dead.look", "{}"))
+    result = await bench.run(chain, request(tools=CLIENT))
+    assert result.steps[1].transition == "tools_executed"
+    content = result.messages[-1].content
+    assert (
+        "tool dead.look execution failed: there is no such tool; there are: web.search" in content
+    )
+    assert "hook 'dead' is left out, it cannot be used now: refused" in content
+
+
+async def test_calls_of_the_same_id_are_kept_apart(bench):
+    bench.hooks.add("web", "search", Value("found", "string"))
+    config = {"hooks": ["web"], "pass_clients_tools": True}
+    chain = bench.chain(
+        {"id": "a", **chat(execute_config=config)}, {"id": "t", "handler": "execute_tool_calls"}
+    )
+    pieces = (ToolCallDelta(0, "same", "web_search", "{}"), ToolCallDelta(1, "same", "get_time"))
+    bench.models.answers(ChatChunk(tool_calls=pieces), ChatChunk(finish_reason="tool_calls"))
+    result = await bench.run(chain, request(tools=CLIENT))
+    assert [call.function.name for call in result.messages[-1].tool_calls] == ["get_time"]
 
 
 @pytest.mark.parametrize(

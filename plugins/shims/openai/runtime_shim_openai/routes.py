@@ -75,6 +75,7 @@ async def complete_with_chain(
     chains: NamedDependency[ChainStore],
     models: NamedDependency[ModelGateway],
     runner: NamedDependency[ChainRunner],
+    settings: NamedDependency[Any],
     stack_trace: StackTrace = None,
 ) -> Response[Any]:
     """Answer a conversation with a stored task chain, plainly or as a stream."""
@@ -82,6 +83,8 @@ async def complete_with_chain(
     body = read_chat_body(data)
     question = await question_of(body.request, chain, models)
     run = _run(chain, question, tenant_id, live=body.stream)
+    if body.stream:
+        return await _stream(request, runner, run, body, settings.sse_heartbeat)
     return await _complete(request, runner, run, body, stack_trace)
 
 
@@ -93,6 +96,7 @@ async def complete_with_model(
     chains: NamedDependency[ChainStore],
     models: NamedDependency[ModelGateway],
     runner: NamedDependency[ChainRunner],
+    settings: NamedDependency[Any],
     stack_trace: StackTrace = None,
 ) -> Response[Any]:
     """Answer a conversation with the model, or the chain (`chain:ID`), that is named."""
@@ -100,6 +104,8 @@ async def complete_with_model(
     body = read_chat_body(data)
     question = await question_of(body.request, chain, models)
     run = _run(chain, question, tenant_id, live=body.stream)
+    if body.stream:
+        return await _stream(request, runner, run, body, settings.sse_heartbeat)
     return await _complete(request, runner, run, body, stack_trace)
 
 
@@ -120,8 +126,6 @@ async def _complete(
     body: ChatBody,
     stack_trace: str | None,
 ) -> Response[Any]:
-    if body.stream:
-        return await _stream(request, runner, run, body)
     finished = await until_disconnected(request, collect(runner, run))
     completion = completion_to_wire(completion_of(finished.output, body.request.model))
     if stack_trace in ("true", "True"):
@@ -130,7 +134,11 @@ async def _complete(
 
 
 async def _stream(
-    request: Request[Any, Any, Any], runner: ChainRunner, run: RunRequest, body: ChatBody
+    request: Request[Any, Any, Any],
+    runner: ChainRunner,
+    run: RunRequest,
+    body: ChatBody,
+    heartbeat: float,
 ) -> Response[Any]:
     """Begin to stream once there is something to say: until then an error has its status."""
     feed = Feed(runner.run(run))
@@ -144,6 +152,7 @@ async def _stream(
         stream.encode,
         finish=stream.finish,
         error=lambda error: sse_frame(error_to_wire(error)),
+        heartbeat=heartbeat,
         headers=run_headers(run.run_id, last_route(feed.pending)),
     )
 

@@ -54,7 +54,9 @@ def deltas(found: list[dict]) -> list[dict]:
 
 def test_a_stream_begins_with_the_role_and_ends_with_the_reason():
     stream = CompletionStream("gpt", include_usage=False)
-    found = frames(stream.encode([delta("Hel"), delta('lo "\n✓'), finished(assistant("Hello"))]))
+    found = frames(
+        stream.encode([delta("Hel"), delta('lo "\n✓'), finished(assistant('Hello "\n✓'))])
+    )
     assert deltas(found) == [
         {"role": "assistant", "content": ""},
         {"content": "Hel"},
