@@ -26,7 +26,9 @@ class ToolRequest(Struct, frozen=True, kw_only=True):
     """One call of a hook's tool.
 
     ``arguments`` are by parameter name.  ``input`` is the task's input when a ``hook`` task calls
-    (``caller`` "task"), None when a model does.
+    (``caller`` "task"), None when a model does.  ``secrets`` are the names in ``{{secret:NAME}}``
+    that the chain itself, and neither a model nor what a template stands for, has in an argument,
+    by the argument's name: a tool that puts secrets into what it sends puts in no others.
     """
 
     hook: str
@@ -35,3 +37,4 @@ class ToolRequest(Struct, frozen=True, kw_only=True):
     input: Value | None = None
     caller: Literal["task", "model"] = "task"
     tenant_id: str = "default"
+    secrets: dict[str, tuple[str, ...]] = field(default_factory=dict)

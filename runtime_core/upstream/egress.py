@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import asynccontextmanager
+from io import BytesIO
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,8 @@ __all__ = ("Egress", "EgressClient", "create_egress")
 
 #: The largest answer a tool gets, unless it says otherwise (10 MiB, decompressed).
 MAX_ANSWER = 10 * 1024 * 1024
+
+_LARGE_BODY = 1024 * 1024
 
 
 def create_egress(
@@ -221,7 +224,7 @@ class EgressClient:
                     sent.method,
                     sent.url,
                     headers=sent.headers,
-                    data=sent.body,
+                    data=_sendable(sent.body),
                     allow_redirects=False,
                     timeout=self._timeout,
                     ssl=self._trust.context if sent.url.scheme == "https" else True,
@@ -256,6 +259,11 @@ class EgressClient:
         family, kind, protocol, _, target = found
         self.policy.check(ip_address(target[0].partition("%")[0]), target[0])
         return socket.socket(family, kind, protocol)
+
+
+def _sendable(body: bytes | None) -> bytes | BytesIO | None:
+    """Return a large body as a file, of which the client sends one piece after the other."""
+    return body if body is None or len(body) < _LARGE_BODY else BytesIO(body)
 
 
 class _CheckingResolver(AbstractResolver):

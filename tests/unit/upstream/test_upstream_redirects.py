@@ -135,3 +135,17 @@ async def test_the_body_of_a_redirect_is_not_waited_for(
         # its connection cannot serve again
         await service.left.wait()
         assert await answer.read() == b"x"
+
+
+async def test_a_large_body_is_sent_whole_and_again(
+    egress: Egress, service: Any, whole: Any
+) -> None:
+    """In pieces: in one, it would keep the server from everything else."""
+    body = bytes(range(256)) * 8192
+    service.answers["/a"] = whole(b"", "307 Go", location="/b")
+    service.answers["/b"] = whole(b"done")
+    answer = await egress.operator.request("POST", f"{service.url}/a", body=body)
+    assert answer.body == b"done"
+    assert [sent == body for _, sent in service.requests] == [True, True]
+    assert all(f"content-length: {len(body)}" in head for head, _ in service.requests)
+    assert not any("content-type" in head for head, _ in service.requests)

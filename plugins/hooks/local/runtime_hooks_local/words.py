@@ -1,4 +1,4 @@
-"""What the hooks do: functions from a call to its result."""
+"""``echo`` and ``print``."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PRINT = Tool(
 )
 
 
-def echo(request: ToolRequest) -> Value:
+async def echo(request: ToolRequest) -> Value:
     """Return the argument ``input``, else the task's input, as text.
 
     A conversation is answered with ``Echo:`` and the user's last message.
@@ -55,7 +55,7 @@ def echo(request: ToolRequest) -> Value:
     return Value(_text(data), "string")
 
 
-def print_message(request: ToolRequest) -> Value:
+async def print_message(request: ToolRequest) -> Value:
     """Return the argument ``message``; a conversation gets it as a system message."""
     message = request.arguments.get("message")
     if message is None:
@@ -79,9 +79,13 @@ def _appended(history: ChatHistory, role: Role, text: str) -> Value:
 
 def _text(data: object) -> str:
     if isinstance(data, str):
-        return data
+        # half a surrogate pair, which no JSON can hold, is "?"
+        return data if data.isascii() else data.encode("utf-8", "replace").decode()
     if isinstance(data, ChatRequest):
         data = chat_request_to_wire(data)
     elif isinstance(data, ChatCompletion):
         data = completion_to_wire(data)
-    return msgspec.json.encode(data).decode()
+    try:
+        return msgspec.json.encode(data).decode()
+    except (UnicodeError, RecursionError, TypeError, ValueError) as error:
+        raise TaskFailed(f"the value cannot be written as JSON: {error}") from error
