@@ -102,7 +102,7 @@ class _Output:
         self._stream = stream
         self._as_json = as_json
         self._terminal = Terminal()
-        self._shown = False
+        self._said: list[str] = []
         self._steps: list[dict[str, Any]] = []
 
     def take(self, event: dict[str, Any]) -> None:
@@ -113,9 +113,11 @@ class _Output:
             click.echo(json.dumps(event, ensure_ascii=False))
         elif kind == "delta" and self._stream and event.get("final"):
             self._terminal.write(event.get("text", ""))
-            self._shown = self._shown or bool(event.get("text"))
-        elif kind == "step_started" and self._shown:
+            self._said.append(event.get("text", ""))
+        elif kind == "step_started" and event.get("attempt", 1) > 1 and any(self._said):
             self._begin_again()
+        elif kind == "model_routed":
+            self._said.clear()
         elif kind == "step_finished":
             self._steps.append(event["step"])
         elif self.finished:
@@ -128,7 +130,7 @@ class _Output:
     def _begin_again(self) -> None:
         """What was shown turned out not to be the answer: its task is tried again."""
         self._terminal.end_line()
-        self._shown = False
+        self._said.clear()
         click.echo("(once more)", err=True)
 
     def _finish(self, event: dict[str, Any]) -> None:
@@ -137,8 +139,10 @@ class _Output:
             document = {name: event.get(name) for name in names} | {"state": self._steps}
             click.echo(json.dumps(document, indent=2, ensure_ascii=False))
             return
-        if not self._shown:
-            self._terminal.write(_text(event.get("output"), event.get("outputType")))
+        text = _text(event.get("output"), event.get("outputType"))
+        if not any(self._said) or not "".join(self._said).endswith(text):
+            self._terminal.end_line()
+            self._terminal.write(text)
         self._terminal.end_line()
 
 

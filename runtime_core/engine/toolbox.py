@@ -112,7 +112,9 @@ class SourceToolbox:
         """Return what each source has of *names*, or a text that says why it cannot tell."""
         now = asyncio.get_running_loop().time()
         questions = {
-            name: Question(partial(_hooks, source, tenant_id, names), self._seconds(name, now))
+            name: Question(
+                partial(_hooks, name, source, tenant_id, names), self._seconds(name, now)
+            )
             for name, source in self._sources.items()
             if name not in self._closed
         }
@@ -143,20 +145,37 @@ class SourceToolbox:
     def _reason(self, error: BaseException) -> str:
         if isinstance(error, TimeoutError):
             return f"no answer within {self._timeout:g} s"
-        return str(error) if isinstance(error, RuntimeCoreError | Late) else "failed unexpectedly"
+        return _reason(error)
 
 
 async def _hooks(
-    source: HookSource, tenant_id: str, names: Collection[str] | None
+    name: str, source: HookSource, tenant_id: str, names: Collection[str] | None
 ) -> Sequence[HookInfo]:
     """Ask one source; whatever a plugin's code returns or raises stays in the task that asks."""
     if names is None:
         return tuple(await source.hooks(tenant_id))
     if not isinstance(source, FindingHookSource):
         return tuple([hook for hook in await source.hooks(tenant_id) if hook.name in names])
-    if len(names) == 1:
-        [name] = names
-        found = [await source.hook(tenant_id, name)]
-    else:
-        found = await asyncio.gather(*(source.hook(tenant_id, name) for name in names))
-    return tuple([hook for hook in found if hook is not None])
+    asked = list(names)
+    if len(asked) == 1:
+        one = await source.hook(tenant_id, asked[0])
+        return () if one is None else (one,)
+    found = await asyncio.gather(
+        *(source.hook(tenant_id, hook) for hook in asked), return_exceptions=True
+    )
+    errors = [answer for answer in found if isinstance(answer, BaseException)]
+    if errors and len(errors) == len(asked):
+        raise errors[0]
+    return tuple(
+        [
+            HookInfo(name=hook, type=name, error=_reason(answer))
+            if isinstance(answer, BaseException)
+            else answer
+            for hook, answer in zip(asked, found, strict=True)
+            if answer is not None
+        ]
+    )
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) if isinstance(error, RuntimeCoreError | Late) else "failed unexpectedly"

@@ -221,7 +221,7 @@ def _request(
 
 def _chosen(config: ExecuteConfig, history: ChatHistory) -> str | dict[str, Any] | None:
     """Return the chain's tool choice, which must not make a model call tools for ever."""
-    answers_tools = history.finish_reason is not None and history.messages[-1].role == "tool"
+    answers_tools = history.messages[-1].role == "tool"
     return "auto" if answers_tools and config.tool_choice != "none" else config.tool_choice
 
 

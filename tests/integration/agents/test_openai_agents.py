@@ -248,6 +248,23 @@ async def test_tools_that_fail_are_the_models_business(
     assert "there is no such tool; there are: shop.find, shop.price, shop.order" in unknown
 
 
+async def test_a_model_that_fails_after_its_tools_is_an_error_of_the_stream(
+    place: Any, client: openai.AsyncOpenAI
+) -> None:
+    place.upstream.will_answer("Let me look.", tool_calls=[("shop_find", FIND[1])])
+    place.upstream.will_fail(400, "The model is out of order.")
+    stream = await client.chat.completions.create(model="agent", messages=[USER], stream=True)
+    seen: list[Any] = []
+
+    async def read() -> None:
+        async for chunk in stream:
+            seen.append(chunk)
+
+    with pytest.raises(openai.APIError, match="out of order"):
+        await read()
+    assert text(seen) == "Let me look."
+
+
 # -------------------------------------------------------------------------
 # Both
 # -------------------------------------------------------------------------

@@ -138,6 +138,15 @@ def test_an_answer_that_is_begun_again(capsys):
     assert printed(capsys, events, stream=True) == ("wro\nright at once\n", "(once more)\n")
 
 
+def test_what_an_agent_says_is_printed_once(capsys):
+    routed = {"type": "model_routed", "taskID": "a"}
+    tools = [STEP, started(), STEP, started(), routed]
+    events = [started(), routed, delta("Look."), *tools, delta("\n\nIt is."), finished("It is.")]
+    assert printed(capsys, events, stream=True) == ("Look.\n\nIt is.\n", "")
+    events = [started(), routed, delta("Look."), *tools, finished("sorry")]
+    assert printed(capsys, events, stream=True) == ("Look.\nsorry\n", "")
+
+
 @pytest.mark.parametrize(
     ("output", "output_type", "text"),
     [

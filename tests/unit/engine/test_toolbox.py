@@ -150,6 +150,22 @@ async def test_a_source_that_can_find_hooks_is_asked_for_those_named_only():
     assert finding.listed == 0
 
 
+async def test_a_hook_that_breaks_its_lookup_is_its_own_row():
+    class Partly(Finding):
+        async def hook(self, tenant_id, name):
+            if name.startswith("bad"):
+                raise KeyError("insides")
+            return await super().hook(tenant_id, name)
+
+    toolbox = SourceToolbox({"partly": Partly("a", "b"), "later": Finding("bad")})
+    rows = {hook.name: hook.error for hook in await toolbox.hooks("default", ["a", "bad", "b"])}
+    assert rows == {"a": "", "bad": "failed unexpectedly", "b": ""}
+    # where nothing can be found, the source itself is broken
+    rows = {hook.name: hook.error for hook in await toolbox.hooks("default", ["bad"])}
+    assert rows == {"partly": "failed unexpectedly", "bad": ""}
+    assert (await toolbox.call(call("bad"))).data == "finding"
+
+
 async def test_other_sources_are_listed_and_sifted(source):
     toolbox = SourceToolbox({"one": source("one", "a", "b", "c")})
     assert [hook.name for hook in await toolbox.hooks("default", ["c", "a"])] == ["a", "c"]
