@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
         "model": ("runtime_core.cli.model:model", "Declare, list, delete and fetch models."),
         "group": ("runtime_core.cli.group:group", "Say which backends serve which models."),
+        "hook": ("runtime_core.cli.hook:hook", "Register, look at and call hooks and their tools."),
         "secret": ("runtime_core.cli.secret:secret", "Store, list and delete secrets of hooks."),
         "plugins": ("runtime_core.cli.plugins:plugins", "List the installed plugins."),
         "doctor": ("runtime_core.cli.doctor:doctor", "Check that everything needed is there."),

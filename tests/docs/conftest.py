@@ -40,6 +40,8 @@ PAGES = (
     ),
 )
 ADDRESS = "127.0.0.1:8081"
+#: Where pages say that the service of the examples is.
+SHOP = "127.0.0.1:8090"
 START_S = 60
 
 _FENCE = re.compile(r"^```(?P<language>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -146,19 +148,47 @@ def table(section: Callable[[str, str], str]) -> Callable[..., list[list[str]]]:
 
 
 class Demo(NamedTuple):
-    """The server of all examples: ``runtime demo``, which is what the README starts."""
+    """The server of all examples: ``runtime demo``, which is what the README starts.
+
+    ``shop`` is the address of the service that it is shown with.
+    """
 
     url: str
     output: str
     environ: dict[str, str]
+    shop: str
 
     @property
     def address(self) -> str:
         return self.url.removeprefix("http://")
 
+    def real(self, text: str) -> str:
+        """Return what a page shows with the addresses of this run."""
+        return text.replace(ADDRESS, self.address).replace(SHOP, self.shop)
+
+    def shown(self, text: str) -> str:
+        """Return an output with the addresses of the pages."""
+        return text.replace(self.address, ADDRESS).replace(self.shop, SHOP)
+
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+def shop() -> Iterator[str]:
+    """Start the service of the examples, and end it."""
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "examples/service/shop.py", "--port", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process.stdout.readline().strip().removeprefix("the shop is open at http://")
+    finally:
+        process.terminate()
+        process.wait(30)
+        process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory, shop: str) -> Iterator[Demo]:
     """Start it, on the stand-in model whatever else this machine has, and end it."""
     folder = tmp_path_factory.mktemp("demo")
     environ = {
@@ -184,7 +214,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         output = _output_until(process, "API documentation")
         assert output.startswith("listening on http://"), (folder / "stderr").read_text()
         url = output.split("\n", 1)[0].removeprefix("listening on ")
-        yield Demo(url, output, environ | {"PORT": url.rpartition(":")[2]})
+        yield Demo(url, output, environ | {"PORT": url.rpartition(":")[2]}, shop)
     finally:
         process.terminate()
         process.wait(30)

@@ -58,7 +58,7 @@ class Reader:
 
     def follow(self, block) -> None:
         if block.comment == "file":
-            (self.folder / block.argument).write_text(block.body)
+            (self.folder / block.argument).write_text(self.demo.real(block.body))
         does = {
             "console": self.console,
             "python": self.python,
@@ -72,7 +72,7 @@ class Reader:
     def console(self, block) -> None:
         assert block.body.startswith("$ "), f"{block.where}: a console block begins with '$ '"
         for command, expected in commands(block.body):
-            code, output = self.run(["bash", "-c", self.addressed(command)])
+            code, output = self.run(["bash", "-c", self.demo.real(command)])
             if code and not output:
                 output = f"(exit code {code}, nothing printed)"
             assert self.looks_like(output, expected), (
@@ -80,7 +80,7 @@ class Reader:
             )
 
     def python(self, block) -> None:
-        code, output = self.run(["python", "-W", "error", "-c", self.addressed(block.body)])
+        code, output = self.run(["python", "-W", "error", "-c", self.demo.real(block.body)])
         assert code == 0, f"{block.where}:\n{output}"
 
     def chain(self, block) -> None:
@@ -101,9 +101,6 @@ class Reader:
             (point,) = entry_points(group="runtime_core.plugins", name=name)
             point.load().settings_model().model_validate(given)
 
-    def addressed(self, text: str) -> str:
-        return text.replace("127.0.0.1:8081", self.demo.address)
-
     def run(self, command: list[str]) -> tuple[int, str]:
         done = subprocess.run(
             command,
@@ -116,7 +113,7 @@ class Reader:
             timeout=TIMEOUT_S,
             check=False,
         )
-        return done.returncode, done.stdout.replace(self.demo.address, "127.0.0.1:8081")
+        return done.returncode, self.demo.shown(done.stdout)
 
 
 @pytest.fixture
@@ -174,7 +171,7 @@ def test_every_line_that_makes_a_claim_is_tested(page, blocks, root):
 def test_the_demo_prints_what_the_readme_shows(blocks, demo, looks_like):
     (block,) = (one for one in blocks("README.md") if "$ runtime demo" in one.body)
     ((_, expected),) = commands(block.body)
-    output = demo.output.replace(demo.address, "127.0.0.1:8081")
+    output = demo.shown(demo.output)
     assert looks_like(output, expected), f"the demo prints\n{output}\nand not\n{expected}"
 
 

@@ -23,7 +23,11 @@ def anchors(path: Path) -> set[str]:
     """Return the names that a page's headings can be linked by, as GitHub makes them."""
     text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
     found = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", name.lower()).replace(" ", "-") for name in found}
+    names: list[str] = []
+    for name in (re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in found):
+        times = names.count(name)
+        names += [name, f"{name}-{times}"] if times else [name]
+    return set(names)
 
 
 @pytest.mark.parametrize("document", PAGES)
