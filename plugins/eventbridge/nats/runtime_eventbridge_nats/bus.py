@@ -40,7 +40,7 @@ class NatsBus:
     async def publish(self, subject: str, payload: bytes) -> None:
         """Ring here, and have it carried to the others; never waits for them."""
         await self._near.publish(subject, payload)
-        self._link.send(subject, payload)
+        await self._link.send(subject, payload)
 
     def subscribe(self, subject: str) -> NatsSubscription:
         """Return a subscription that listens from the moment it is entered."""

@@ -76,13 +76,13 @@ class Link:
             self._missing = True
             self._tried.set()
 
-    def send(self, subject: str, payload: bytes) -> None:
+    async def send(self, subject: str, payload: bytes) -> None:
         """Send a message now, or as soon as there is a connection that takes it; never waits."""
         if self._closed:
             return
         self.start()
         connection = self._connection
-        if connection is not None and not self._outbox and connection.offer(subject, payload):
+        if connection is not None and not self._outbox and await connection.offer(subject, payload):
             return
         self._outbox.append((subject, payload))
         self._outbox_bytes += len(payload)
@@ -152,7 +152,7 @@ class Link:
             self._down(await self._carry(connection))
         finally:
             self._connection = None
-            connection.close()
+            await connection.close()
         return clock() - began >= _GOOD_S
 
     def _up(self, connection: Connection) -> None:
@@ -211,7 +211,7 @@ class Link:
         while self._outbox:
             await connection.writable()
             # what was offered may be what ends the connection: it is not offered to the next
-            while self._outbox and connection.offer(*self._outbox[0]):
+            while self._outbox and await connection.offer(*self._outbox[0]):
                 self._outbox_bytes -= len(self._outbox.popleft()[1])
             if not connection.is_open:
                 return

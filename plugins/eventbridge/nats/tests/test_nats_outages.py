@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 import pytest
-from runtime_eventbridge_nats import connection, link, wire
+from runtime_eventbridge_nats import connection, link
 
 from runtime_core.errors import SubscriptionLost, UpstreamUnavailable
 
@@ -205,7 +205,7 @@ async def test_who_did_not_wait_for_a_slow_connection_is_told_when_it_is_there(n
 
 async def test_a_connection_that_went_dumb_is_given_up(network, make_bus, monkeypatch):
     # the real value is a matter of seconds
-    monkeypatch.setattr(wire, "_PING_S", 0.02)
+    monkeypatch.setattr(connection, "_PING_S", 0.02)
     bus = make_bus(network.url)
     async with bus.subscribe("a") as heard:
         network.freeze()

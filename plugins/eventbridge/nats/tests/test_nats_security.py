@@ -72,7 +72,7 @@ async def test_a_right_that_is_missing_is_named(start_nats, make_bus, tmp_path, 
     )
     server = start_nats("-c", str(config))
     bus = make_bus(server.url.replace("://", "://u:hush@"))
-    assert f"{server.url}: Permissions Violation for " in await refused(bus)
+    assert f"{server.url}: permissions violation for " in await refused(bus)
     assert "refuses" in caplog.text
     assert "hush" not in caplog.text
 
