@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from os.path import commonprefix
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -144,14 +145,16 @@ async def _server(tables: TableSet | None) -> AsyncIterator[Services]:
     from runtime_core.plugins import Plugins
     from runtime_core.settings import Settings
 
-    plugin = SimpleNamespace()
+    plugin, name = SimpleNamespace(), "suite"
     if tables is not None:
         plugin.register_tables = hookimpl(lambda: tables)
+        # the names of tables begin with that of their plugin
+        name = commonprefix([*tables.metadata.tables]).rstrip("_") or name  # noqa: RUF071
     settings = Settings(
         database_url="sqlite:///:memory:",
         tokenizer="estimate",
         secret_key=SecretStr("conformance-suite"),
     )
-    plugins = Plugins.of({"suite": plugin}, task_handlers=builtin_handlers())
+    plugins = Plugins.of({name: plugin}, task_handlers=builtin_handlers())
     async with compose(settings, plugins).running() as kernel:
         yield kernel.services()

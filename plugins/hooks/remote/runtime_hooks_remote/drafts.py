@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from runtime_core.errors import AddressRefused, Unprocessable
 from runtime_core.tables import require_name, require_value
 from runtime_hooks_remote.hook import Draft, Options
 from runtime_hooks_remote.injection import Injection
+from runtime_hooks_remote.request import origin
 from runtime_hooks_remote.shaping import check_shape
 from runtime_hooks_remote.wire import masked
 
@@ -57,16 +58,13 @@ _PLACES: Mapping[str, Place] = {
 }
 
 
-def draft_of(
-    body: HookBody, egress: EgressClient, *, hook_id: str = "", stored: Injection | None = None
-) -> Draft:
+def draft_of(body: HookBody, egress: EgressClient, *, stored: Draft | None = None) -> Draft:
     """Return the hook that a client describes.
 
-    :param hook_id: of a hook that is replaced; "" for a new one, which may bring its own.
-    :param stored: the injection of the hook that is replaced, for values that come back masked.
+    :param stored: the hook that is replaced; its credentials may come back masked.
     :raises Unprocessable: a field is missing or cannot be right; names it.
     """
-    hook_id = hook_id or body.id or str(uuid.uuid4())
+    hook_id = stored.id if stored else body.id or str(uuid.uuid4())
     require_name(hook_id, _WHAT, param="id")
     name = _required(body.name, "name")
     require_name(name, _WHAT, param="name")
@@ -79,24 +77,48 @@ def draft_of(
         name=name,
         endpoint_url=endpoint,
         timeout_ms=timeout,
-        injection=injection_of(body, stored),
+        injection=injection_of(body, _Kept.of(stored, endpoint)),
         options=_options(body, egress),
     )
 
 
-def injection_of(body: HookBody, stored: Injection | None = None) -> Injection:
+class _Kept(NamedTuple):
+    """What is stored, for values that come back masked.
+
+    Credentials are for one service: ``moves`` says that the hook will be at another one.
+    """
+
+    injection: Injection = Injection()
+    moves: bool = False
+
+    @classmethod
+    def of(cls, stored: Draft | None, endpoint: str) -> _Kept:
+        if stored is None:
+            return cls()
+        return cls(stored.injection, origin(stored.endpoint_url) != origin(endpoint))
+
+    def or_given(self, name: str, given: str, stored: object, param: str) -> str:
+        """Return what to store: what is stored where *given* is only the mask of it."""
+        if not isinstance(stored, str) or given != masked(name, stored) or given == stored:
+            return given
+        if self.moves:
+            raise _wrong(param, "the hook moves to another service: send the credential for it")
+        return stored
+
+
+def injection_of(body: HookBody, kept: _Kept | None = None) -> Injection:
     """Return what a client wants to be put into each call.
 
     :raises Unprocessable: a header or the property cannot be sent.
     """
-    kept = stored or Injection()
+    kept = kept or _Kept()
     headers = {}
     for name, value in (body.headers or {}).items():
         param = f"headers.{name[:80]}"
         _check_header_name(name, param)
-        text = _kept(name, value, kept.headers.get(name))
-        if not text:
+        if not value:
             raise _wrong(param, "a header needs a value")
+        text = kept.or_given(name, value, kept.injection.headers.get(name), param)
         headers[name] = _checked_text(text, param)
     if len(headers) > _MOST_HEADERS:
         raise _wrong("headers", f"there are {len(headers)}, at most {_MOST_HEADERS} are allowed")
@@ -105,9 +127,7 @@ def injection_of(body: HookBody, stored: Injection | None = None) -> Injection:
     return _with_property(headers, body.properties, kept)
 
 
-def _with_property(
-    headers: dict[str, str], given: PropertyBody | None, kept: Injection
-) -> Injection:
+def _with_property(headers: dict[str, str], given: PropertyBody | None, kept: _Kept) -> Injection:
     name = (given.name if given else "") or ""
     if given is None or not name:
         if given is not None and given.value not in (None, ""):
@@ -119,8 +139,8 @@ def _with_property(
     if not isinstance(value, str | int | float | bool):
         raise _wrong("properties.value", "must be a text, a number, true or false")
     if isinstance(value, str):
-        stored = kept.value if kept.name == name and isinstance(kept.value, str) else None
-        value = _kept(name, value, stored)
+        stored = kept.injection.value if kept.injection.name == name else None
+        value = kept.or_given(name, value, stored, "properties.value")
         if value and place in ("header", "cookie"):
             _checked_text(value, "properties.value")
         elif value:
@@ -191,13 +211,6 @@ def _check_header_name(name: str, param: str) -> None:
         raise _wrong(param, f"{name[:80]!r} cannot be the name of a header")
     if name.lower() in _RESERVED:
         raise _wrong(param, "this header is set by the connection itself: leave it out")
-
-
-def _kept(name: str, given: Any, stored: str | None) -> str:
-    """Return what to store: what is stored where a client sends back the mask of it."""
-    if stored is not None and given == masked(name, stored):
-        return stored
-    return given or ""
 
 
 def _checked_text(text: str, param: str) -> str:

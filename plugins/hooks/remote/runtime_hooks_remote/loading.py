@@ -7,7 +7,6 @@ import zlib
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -16,7 +15,7 @@ from msgspec.structs import replace
 from runtime_core.errors import RuntimeCoreError, UpstreamError
 from runtime_core.types import HookInfo
 from runtime_hooks_remote.freshness import freshness
-from runtime_hooks_remote.request import PreparedRequest, is_at
+from runtime_hooks_remote.request import PreparedRequest, is_at, origin
 from runtime_hooks_remote.shapes import Problem
 
 if TYPE_CHECKING:
@@ -109,7 +108,7 @@ class Loader:
         :raises RuntimeCoreError: it cannot be had, or is none; says what to do.
         """
         url = hook.document_url
-        own = _headers(injection) if _origin(url) == _origin(hook.endpoint_url) else {}
+        own = _headers(injection) if origin(url) == origin(hook.endpoint_url) else {}
         asked = own | (validators.headers() if validators else {})
         answer = await self._get(url, asked, seconds)
         fresh = freshness(answer.headers, self._settings.document_ttl)
@@ -160,7 +159,7 @@ class Loader:
         if len(rest.fetched) + len(rest.failed) >= self._settings.max_references:
             rest.failed[address] = "is one document too many (max_references)"
             return
-        same = _origin(address) == _origin(rest.url)
+        same = origin(address) == origin(rest.url)
         client = self._egress.operator if same else self._egress.untrusted
         headers = {"accept": _ACCEPT, **(rest.headers if same else {})}
         try:
@@ -251,8 +250,3 @@ def _headers(injection: Injection) -> dict[str, str]:
     headers.pop("accept", None)
     headers.pop("content-type", None)
     return headers
-
-
-def _origin(url: str) -> tuple[str, str]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.netloc.lower()

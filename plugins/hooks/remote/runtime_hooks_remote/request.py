@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from runtime_hooks_remote.shapes import Operation
     from runtime_hooks_remote.styles import Writer
 
-__all__ = ("OutgoingRequest", "PreparedRequest", "is_at")
+__all__ = ("OutgoingRequest", "PreparedRequest", "is_at", "origin")
 
 _ABSENT: Any = object()
 
@@ -41,7 +41,7 @@ def is_at(operation: Operation, endpoint: str) -> bool:
 
     :param endpoint: "" for one that is not known, and may be anywhere.
     """
-    return not (operation.server and endpoint) or _origin(operation.server) == _origin(endpoint)
+    return not (operation.server and endpoint) or origin(operation.server) == origin(endpoint)
 
 
 class PreparedRequest:
@@ -226,7 +226,8 @@ def _permits_null(schema: Any) -> bool:
     )
 
 
-def _origin(url: str) -> tuple[str, str | None, int | None]:
+def origin(url: str) -> tuple[str, str | None, int | None]:
+    """Return the scheme, host and port of a URL."""
     parts = urlsplit(url)
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
     return parts.scheme, parts.hostname, port

@@ -122,7 +122,7 @@ def _codec(name: str) -> str:
     """Return the name of a codec of texts, UTF-8 for one that nobody knows."""
     try:
         found = codecs.lookup(name)
-        b"".decode(found.name)  # not every codec is one of texts
+        b"\xff.".decode(found.name, "replace")  # not every codec reads any text there is
     except (LookupError, ValueError):
         return "utf-8"
     return found.name

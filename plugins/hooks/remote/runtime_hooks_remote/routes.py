@@ -116,7 +116,7 @@ async def update_remote_hook(
     """Replace a remote hook; a credential sent as it is shown, masked, stays what it is."""
     rooms = _rooms(hook_sources)
     stored = await rooms.store.get(tenant_id, hook_id)
-    draft = draft_of(data, rooms.egress.operator, hook_id=hook_id, stored=stored.injection)
+    draft = draft_of(data, rooms.egress.operator, stored=stored)
     updated = await rooms.store.update(tenant_id, draft, old_name=stored.name)
     return answer(hook_wire(updated))
 
