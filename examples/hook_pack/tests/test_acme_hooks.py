@@ -8,12 +8,13 @@ import pytest
 from runtime_core.errors import NotFound, TaskFailed
 from runtime_core.protocols import HookSource
 from runtime_core.testing import HookSourceSuite
-from runtime_core.types import ToolRequest, Value
+from runtime_core.types import PluginContext, ToolRequest, Value
 
 
 @pytest.fixture
 def source():
-    (source,) = acme_hooks.register_hook_sources().values()
+    context = PluginContext("acme-hooks", acme_hooks.settings_model()())
+    (source,) = acme_hooks.register_hook_sources(context).values()
     assert isinstance(source, HookSource)
     return source
 
@@ -56,11 +57,21 @@ async def test_needs_a_text(source, value):
         await source.call(ToolRequest(hook="text", tool="words", arguments={"text": value}))
 
 
+@pytest.mark.parametrize(("length", "counted"), [(5, True), (6, False)])
+async def test_the_longest_text_can_be_set(length, counted):
+    source = acme_hooks.TextHooks(acme_hooks.TextSettings(longest=5))
+    request = ToolRequest(hook="text", tool="characters", arguments={"text": "x" * length})
+    if counted:
+        assert await source.call(request) == Value(5, "int")
+    else:
+        with pytest.raises(TaskFailed, match="more than the 5 that longest"):
+            await source.call(request)
+
+
 class TestText(HookSourceSuite, without=("hanging",)):
     @pytest.fixture
     def source(self):
-        (source,) = acme_hooks.register_hook_sources().values()
-        return source
+        return acme_hooks.TextHooks(acme_hooks.TextSettings())
 
     @pytest.fixture
     def works(self):
