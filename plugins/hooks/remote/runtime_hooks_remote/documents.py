@@ -132,9 +132,11 @@ class Documents:
         entries = [self._entry(tenant_id, hook) for hook in hooks]
         for entry in entries:
             self._renew(entry)
-        new = [each.task for each in entries if each.task and not (each.loaded or each.failure)]
+        new = {each.task: each for each in entries if each.task and each.is_new}
         if new:
-            await asyncio.wait(new, timeout=seconds)
+            _, late = await asyncio.wait(new, timeout=seconds)
+            for task in late:
+                new[task].was_late = True
         return [entry.loaded or _row(entry) for entry in entries]
 
     def _entry(self, tenant_id: str, hook: RemoteHook) -> _Entry:
@@ -232,6 +234,13 @@ class _Entry:
         self.failed_at = 0.0
         self.due = float("-inf")
         self.task: asyncio.Task[Loaded] | None = None
+        #: Whether a listing has waited for it in vain: no other one shall.
+        self.was_late = False
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing is known of the document, not even that it is slow."""
+        return not (self.loaded or self.failure or self.was_late)
 
 
 def _failure(error: RuntimeCoreError) -> _Failure:

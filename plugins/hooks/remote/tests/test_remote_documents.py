@@ -365,6 +365,10 @@ async def test_a_hook_that_hangs_costs_a_listing_its_patience_once(
     assert loop.time() - begin < 5
     assert "still being loaded" in bad_row.error
     assert names(good_row)
+    async with asyncio.timeout(PATIENCE):
+        bad_row, good_row = await documents.list("default", [dead, good], seconds=10_000)
+    assert "still being loaded" in bad_row.error
+    assert names(good_row)
 
 
 async def test_a_hook_that_hung_once_delays_no_listing(documents: Any, service: Any) -> None:
