@@ -1,4 +1,4 @@
-"""``python -m bench gateway|start|engine|faults|fleet``: run one benchmark."""
+"""``python -m bench gateway|start|engine|faults|fleet|hooks``: run one benchmark."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 from bench.processes import BenchError
 
-_BENCHES = ("gateway", "start", "engine", "faults", "fleet")
+_BENCHES = ("gateway", "start", "engine", "faults", "fleet", "hooks")
 
 
 def main(argv: list[str]) -> int:

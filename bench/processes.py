@@ -22,7 +22,16 @@ from bench.machine import ProcessTree
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-__all__ = ("BenchError", "Load", "Process", "UpstreamProcess", "ask", "free_port", "wait_for")
+__all__ = (
+    "BenchError",
+    "Load",
+    "Process",
+    "ServiceProcess",
+    "UpstreamProcess",
+    "ask",
+    "free_port",
+    "wait_for",
+)
 
 _POLL = 0.005
 _ROOT = Path(__file__).resolve().parent.parent
@@ -201,6 +210,12 @@ class UpstreamProcess(_Helper):
     def __init__(self, directory: Path, cores: Sequence[int]) -> None:
         super().__init__(directory, cores)
         self.port: int = json.loads(self._line())["port"]
+
+
+class ServiceProcess(UpstreamProcess):
+    """The fake upstream, as a service with an OpenAPI document too."""
+
+    module = "bench.service"
 
 
 class Load(_Helper):

@@ -26,7 +26,7 @@ from typing import Any
 import httptools
 import uvloop
 
-__all__ = ("CHUNKS", "MODEL", "Upstream", "main")
+__all__ = ("CHUNKS", "MODEL", "Upstream", "answer", "main")
 
 MODEL = "bench-model"
 CHUNKS = 64
@@ -41,7 +41,8 @@ def _json(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def _answer(value: object, status: str = "200 OK") -> bytes:
+def answer(value: object, status: str = "200 OK") -> bytes:
+    """Return a whole HTTP response of JSON."""
     body = _json(value)
     head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
     return f"{head}\r\n\r\n".encode() + body
@@ -50,7 +51,7 @@ def _answer(value: object, status: str = "200 OK") -> bytes:
 def _completion() -> bytes:
     message = {"role": "assistant", "content": "".join(_TEXTS)}
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
-    return _answer(
+    return answer(
         {
             "id": "chatcmpl-bench",
             "object": "chat.completion",
@@ -82,14 +83,14 @@ def _framed(data: bytes) -> bytes:
 def _embeddings(vector: list[float] | str) -> bytes:
     row = {"object": "embedding", "index": 0, "embedding": vector}
     usage = {"prompt_tokens": 1, "total_tokens": 1}
-    return _answer({"object": "list", "data": [row], "model": MODEL, "usage": usage})
+    return answer({"object": "list", "data": [row], "model": MODEL, "usage": usage})
 
 
 _MODEL_ROW = {"id": MODEL, "object": "model", "created": _CREATED, "owned_by": "bench"}
-_MODELS = _answer({"object": "list", "data": [_MODEL_ROW]})
+_MODELS = answer({"object": "list", "data": [_MODEL_ROW]})
 _FLOATS = _embeddings(_VECTOR)
 _BASE64 = _embeddings(base64.b64encode(struct.pack("<4f", *_VECTOR)).decode())
-_NOT_FOUND = _answer({"error": {"message": "no such route", "type": "invalid"}}, "404 Not Found")
+_NOT_FOUND = answer({"error": {"message": "no such route", "type": "invalid"}}, "404 Not Found")
 _COMPLETION = _completion()
 _STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
@@ -183,16 +184,16 @@ class Upstream(asyncio.Protocol):
             self._transport.write(self._tail)
 
 
-async def _serve(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", port)
+async def _serve(port: int, protocol: type[Upstream]) -> None:
+    server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", port)
     print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
     await server.serve_forever()
 
 
-def main() -> None:
+def main(protocol: type[Upstream] = Upstream) -> None:
     """Serve on the port named by the first argument (default: any free one) until killed."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(int(sys.argv[1]) if len(sys.argv) > 1 else 0))
+        runner.run(_serve(int(sys.argv[1]) if len(sys.argv) > 1 else 0, protocol))
 
 
 if __name__ == "__main__":
