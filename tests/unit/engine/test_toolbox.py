@@ -356,6 +356,19 @@ async def test_a_source_that_does_not_open_is_out(source, opening, reason, caplo
     assert (bad.is_open, good.is_open) == (False, False)
 
 
+async def test_a_source_that_opens_for_too_long_is_stopped_at_once():
+    stopped = asyncio.Event()
+
+    async def stay():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+
+    async with SourceToolbox({"slow": Running("slow", stay)}, timeout=0.02).running(None):
+        assert stopped.is_set()
+
+
 async def test_a_source_that_cannot_even_be_entered_is_out():
     class Wrong(Running):
         def running(self, services):

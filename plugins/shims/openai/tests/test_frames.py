@@ -20,6 +20,7 @@ from runtime_core.types import (
     ModelRouted,
     Routed,
     RunFinished,
+    StepStarted,
     ToolCall,
     ToolCallDelta,
     Usage,
@@ -82,6 +83,28 @@ def test_what_is_not_final_is_not_sent():
     assert stream.encode([delta("secret", final=False)]) == b""
     assert not begins(delta("secret", final=False))
     assert begins(delta("x"))
+
+
+def test_an_answer_begins_when_tools_are_used():
+    using = StepStarted("t", "execute_tool_calls")
+    assert begins(using)
+    assert not begins(StepStarted("t", "chat_completion"))
+    stream = CompletionStream("gpt", include_usage=False)
+    assert stream.encode([StepStarted("t", "chat_completion")]) == b""
+    first = frames(stream.encode([using]))
+    assert deltas(first) == [{"role": "assistant", "content": ""}]
+    rest = frames(stream.encode([using, delta("x"), finished(assistant("x"))]))
+    assert deltas(rest) == [{"content": "x"}, {}]
+
+
+def test_what_the_last_model_did_not_stream_of_the_answer_follows():
+    stream = CompletionStream("gpt", include_usage=False)
+    routed = ModelRouted("t", Routed("b", "x", "real"))
+    calling = delta("One.", tool_calls=(ToolCallDelta(0, "c", "mine"),))
+    events = [routed, calling, routed, finished(assistant("Two.", [CALL]), reason="tool_calls")]
+    found = deltas(frames(stream.encode(events)))
+    assert found[2]["content"] == "\n\nTwo."
+    assert found[2]["tool_calls"][0]["id"] == "call_1"
 
 
 def test_an_answer_nobody_streamed_comes_in_one_piece():
