@@ -52,7 +52,6 @@ _OFFSET = re.compile(r"(?P<sign>[+-])(?P<hours>\d{2}):?(?P<minutes>\d{2})")
 _SPAN = re.compile(r"(?P<sign>[+-]?)(?P<parts>(?:\d{1,9}[wdhms])+)")
 _PART = re.compile(r"(\d+)([wdhms])")
 _UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
-_ZONE = re.compile(r"[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+){0,2}")
 _LONGEST_FORMAT = 200
 
 #: What strftime is asked for: its other directives differ between systems, some crash it.
@@ -97,15 +96,13 @@ def _zone(name: str) -> tzinfo:
         if hours < 24 and minutes < 60:
             span = timedelta(hours=hours, minutes=minutes)
             return timezone(-span if offset["sign"] == "-" else span)
-    elif _ZONE.fullmatch(name):
-        try:
-            return ZoneInfo(name)
-        except (ZoneInfoNotFoundError, OSError, ValueError):
-            pass
-    raise TaskFailed(
-        f"time: there is no time zone {name[:60]!r}: use a name such as Europe/Berlin, or an "
-        "offset such as +02:00"
-    )
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, OSError, ValueError) as error:
+        raise TaskFailed(
+            f"time: there is no time zone {name[:60]!r}: use a name such as Europe/Berlin, or an "
+            "offset such as +02:00"
+        ) from error
 
 
 def _moment(text: str, zone: tzinfo) -> datetime:

@@ -108,7 +108,9 @@ class HttpGet:
         return Value(text, "string") if data is MISSING else Value(data, "json")
 
     def _shortened(self, text: str, page: _Page) -> str:
-        limit = self._settings.max_characters
-        shown = text[:limit]
+        if page.more:
+            # the last character may have been cut in two
+            text = text.rstrip("\ufffd")
+        shown = text[: self._settings.max_characters]
         whole = "more" if page.more else f"{len(text)}"
         return f"{shown}\n\n[cut: these are the first {len(shown)} characters, there are {whole}]"

@@ -49,7 +49,7 @@ class TrustedHosts:
             name, port = parts.hostname, parts.port or _PORTS.get(parts.scheme)
         except ValueError:
             return False
-        if not name or "@" in parts.netloc or "\\" in url or "%" in parts.netloc:
+        if not name or "@" in parts.netloc or "%" in parts.netloc:
             return False
         name = _canonical(name)
         return Host(name, port) in self._hosts or Host(name, None) in self._hosts

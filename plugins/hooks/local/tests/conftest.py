@@ -31,7 +31,7 @@ class Service:
     """Answers what it is told to, and keeps what it is sent.
 
     ``/wait`` never answers, ``/echo`` answers with what it was sent, headers included;
-    ``/copy`` does so as well, and always with 200.
+    ``/copy`` does so as well, and always with 200; ``/pour`` sends a little and never ends.
     """
 
     def __init__(self) -> None:
@@ -62,6 +62,8 @@ class Service:
             status = 200
         exchange.begin(status, headers)
         await exchange.send(body)
+        if request.path == "/pour":
+            await asyncio.Event().wait()
         exchange.end()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 
 import pytest
@@ -62,6 +63,20 @@ async def test_a_model_gets_the_beginning_of_what_is_too_large(running, service,
         result = await source.call(as_model("http_get", url=service.url))
     assert result.data.startswith("[1,1,")
     assert result.data.endswith("\n\n[cut: these are the first 1024 characters, there are more]")
+
+
+async def test_no_more_is_read_than_is_wanted(running, service, as_model):
+    service.will_answer(200, b"x" * 4096, PLAIN)
+    async with running(max_bytes=1024) as source, asyncio.timeout(20):
+        result = await source.call(as_model("http_get", url=f"{service.url}/pour"))
+    assert "[cut: these are the first 1024 characters" in result.data
+
+
+async def test_no_character_is_cut_in_two(running, service, as_model):
+    service.will_answer(200, b"a" + "é".encode() * 1000, PLAIN)
+    async with running(max_bytes=1024) as source:
+        result = await source.call(as_model("http_get", url=service.url))
+    assert result.data.startswith("a" + "é" * 511 + "\n\n[cut: these are the first 512 characters")
 
 
 async def test_long_json_is_cut_as_text_for_a_model_only(running, service, as_model, as_task):
@@ -125,8 +140,9 @@ async def test_a_service_that_takes_too_long_is_an_error(running, service, as_mo
 )
 async def test_addresses_out_of_bounds_are_refused(running, as_model, url):
     async with running(private_hosts=("localhost",)) as source:
-        with pytest.raises(AddressRefused):
+        with pytest.raises(AddressRefused) as failure:
             await source.call(as_model("http_get", url=url))
+    assert ("loopback" in str(failure.value)) == ("private_hosts" in str(failure.value))
 
 
 async def test_redirects_are_followed_within_the_bounds(running, service, as_model):

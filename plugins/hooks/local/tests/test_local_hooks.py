@@ -120,6 +120,13 @@ async def test_registers_a_source_with_its_settings():
     assert await source.hook("default", "time")
 
 
+async def test_what_was_closed_calls_nobody(running, service, as_model):
+    async with running() as source:
+        await source.call(as_model("http_get", url=service.url))
+    with pytest.raises(TaskFailed, match="not running"):
+        await source.call(as_model("http_get", url=service.url))
+
+
 async def test_what_is_not_running_calls_nobody(as_model):
     source = register_hook_sources(PluginContext("local-hooks", settings_model()()))["local"]
     for hook in ("webhook", "http_get"):

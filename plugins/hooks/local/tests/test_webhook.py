@@ -104,6 +104,7 @@ async def test_headers_are_an_object_or_its_json(source, service, as_task, heade
         ({"url": "http://x.example", "headers": "X-Id: 7"}, "'headers' must be an object, or its"),
         ({"url": "http://x.example", "headers": ["a"]}, "'headers' must be an object, or its JSON"),
         ({"url": "http://x.example", "headers": {"X-Id": None}}, "header 'X-Id' must have a text"),
+        ({"url": "http://x.example", "headers": {"X-Id": True}}, "header 'X-Id' must have a text"),
         ({"url": "http://x.example", "headers": {"X-Id": "a\r\nb: c"}}, "line breaks"),
         ({"url": "http://x.example", "headers": {"Host": "y"}}, "leave it out"),
         ({"url": "http://x.example", "method": "GET /\r\n"}, "no HTTP method"),
