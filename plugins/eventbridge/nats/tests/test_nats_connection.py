@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from runtime_eventbridge_nats import connection, link
+from runtime_eventbridge_nats import connection, link, stream
 
 from runtime_core.errors import SubscriptionLost, UpstreamUnavailable
 
@@ -25,6 +25,7 @@ class Far:
         #: Said when it was greeted, before it answers the first ping.
         self.first = b""
         self.answers = True
+        self.asked, self.left = asyncio.Event(), asyncio.Event()
 
     async def __call__(self, reader, writer):
         self.writer = writer
@@ -34,8 +35,11 @@ class Far:
             if line.startswith(b"CONNECT "):
                 self.options = json.loads(line.removeprefix(b"CONNECT "))
                 writer.write(self.first)
-            if line == b"PING\r\n" and self.answers:
-                writer.write(b"PONG\r\n")
+            if line == b"PING\r\n":
+                self.asked.set()
+                if self.answers:
+                    writer.write(b"PONG\r\n")
+        self.left.set()
 
     async def says(self, data, piece=1 << 20):
         for start in range(0, len(data), piece):
@@ -279,6 +283,29 @@ async def test_who_gives_up_at_any_moment_leaves_nothing_behind(far, make_bus):
         await asyncio.wait([using])
         async with asyncio.timeout(connection.ANSWER_S + 1):
             await bus.aclose()
+
+
+async def test_closing_while_a_server_is_greeted_leaves_it(far, make_bus):
+    far.answers = False
+    bus = make_bus(far.url)
+    using = asyncio.ensure_future(bus.ping())
+    # sooner than a server that does not answer is given up anyway
+    async with asyncio.timeout(connection.ANSWER_S / 2):
+        await far.asked.wait()
+        using.cancel()
+        await bus.aclose()
+        await far.left.wait()
+
+
+async def test_many_messages_are_not_one_without_an_end(far, make_bus, monkeypatch):
+    # the real values are a matter of 65 MiB
+    monkeypatch.setattr(stream, "_LARGEST_PAYLOAD", 0)
+    monkeypatch.setattr(stream, "_LONGEST_LINE", 200)
+    bus = make_bus(far.url)
+    async with bus.subscribe("a") as heard:
+        for _ in range(50):
+            await far.says(b"MSG runtime.a 1 1\r\nx\r\n")
+            assert await take(heard, 1) == [b"x"]
 
 
 def sockets():
