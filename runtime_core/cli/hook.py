@@ -265,7 +265,7 @@ def _service_to_lint(target: str, calling: dict[str, Any]) -> dict[str, Any] | N
         return None
     asked = {"timeoutMs": _TIMEOUT_MS, "endpointUrl": target, **calling}
     if target.endswith(_SUFFIXES) and "documentUrl" not in asked:
-        asked |= {"endpointUrl": target.rpartition("/")[0], "documentUrl": target}
+        asked["documentUrl"] = target
     return asked
 
 

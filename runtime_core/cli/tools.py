@@ -167,8 +167,6 @@ def _kind(value: Any) -> str:
 
 def _value(name: str, text: str, types: frozenset[str]) -> Any:
     """Return what somebody typed as a value of one of *types*; a text is what fits nothing else."""
-    if types == {"string"}:
-        return text
     parsed = _parsed(text)
     if parsed is not _NOTHING and (not types or _fits(parsed, types)):
         return parsed
