@@ -208,8 +208,9 @@ class Documents:
         work = self._loader.load(hook, injection, seconds=hook.timeout, validators=validators)
         try:
             return await Deadline(hook.timeout, "loading it").wait(work)
-        except UnreadableDocument:
-            raise
+        except UnreadableDocument as error:
+            problem = error.problem
+            raise UnreadableDocument(mask.error(problem.what), problem.where) from error
         except RuntimeCoreError as error:
             raise _kind(error)(mask.error(error.message)) from error
 

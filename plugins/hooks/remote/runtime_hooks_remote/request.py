@@ -96,15 +96,10 @@ class PreparedRequest:
         for parameter in operation.parameters:
             by_place[parameter.location].append(parameter)
         taken = {each.name for each in operation.parameters} | self._injected
-        headers = {each.lower() for each in injection.headers}
-        if place == "header":
-            headers.add(name.lower())
         self._path = PathTemplate(operation.path, by_place["path"], taken)
         self._query = [(each.name, query_writer(each, taken)) for each in by_place["query"]]
         self._headers = [
-            (each.name, each.name.lower(), header_writer(each))
-            for each in by_place["header"]
-            if each.name.lower() not in headers
+            (each.name, each.name.lower(), header_writer(each)) for each in by_place["header"]
         ]
         self._cookies = [(each.name, cookie_writer(each, taken)) for each in by_place["cookie"]]
         self._adds_query = place == "query" and name not in dict(self._query)

@@ -409,6 +409,22 @@ async def test_credentials_are_in_no_error(
         assert "document-secret" not in text
 
 
+@pytest.mark.parametrize("path", ["/openapi.json", "/header-secret.json"])
+async def test_credentials_that_come_back_are_masked(
+    documents: Any, service: Any, reply: Any, path: str
+) -> None:
+    service.handlers["/openapi.json"] = reply(200, {"openapi": "header-secret"})
+    service.handlers["/header-secret.json"] = reply(404, b"")
+    pets = hook(
+        service.url,
+        options=Options(document_url=service.url + path),
+        injection=Injection(headers={"X-Key": "header-secret"}),
+    )
+    with pytest.raises(UpstreamError, match=r"\*\*\*") as caught:
+        await documents.get("default", pets)
+    assert "header-secret" not in caught.value.message
+
+
 async def test_what_is_being_loaded_is_ended_with_the_source(
     egress: Any, service: Any, clock: Clock
 ) -> None:

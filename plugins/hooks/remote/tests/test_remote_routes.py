@@ -198,6 +198,8 @@ async def test_changes_count_for_the_next_call(
     await server.send("PUT", path, {**VALID, "endpointUrl": other_service.url})
     await server.call("getPet", id="2")
     assert [each.target for each in other_service.calls()] == ["/pets/2"]
+    with pytest.raises(Exception, match="unknown hook 'cats'"):
+        await server.call("getPet", hook="cats", id="3")
     await server.send("PUT", path, {**VALID, "endpointUrl": other_service.url, "name": "cats"})
     await server.call("getPet", hook="cats", id="3")
     for gone in ("pets", "cats"):
