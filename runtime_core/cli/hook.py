@@ -11,7 +11,7 @@ import click
 
 from runtime_core.cli.asking import ask, at_server, every, find, say, table
 from runtime_core.cli.common import FAILED
-from runtime_core.cli.known_hooks import all_hooks, parameters_of, to_lint, with_tools
+from runtime_core.cli.known_hooks import all_hooks, parameters_of
 from runtime_core.cli.terminal import Terminal
 from runtime_core.cli.tools import arguments_of, call_chain, output_of, pairs_of
 
@@ -112,7 +112,7 @@ def show(name: str, url: str | None, token: str | None) -> None:
     """Print a hook with its tools and what they take as JSON."""
 
     async def question(server: Server) -> dict[str, Any]:
-        return await with_tools(server, find(await all_hooks(server), name, "hook"))
+        return find(await all_hooks(server), name, "hook")
 
     click.echo(json.dumps(ask(url, token, question), indent=2, ensure_ascii=False))
 
@@ -146,11 +146,10 @@ def lint(target: str, *, as_json: bool, url: str | None, token: str | None, **op
     calling = _calling(**options) if any(options.values()) else {}
     if calling and "://" not in target:
         raise click.UsageError("how a service is called can be said of a URL only")
-    body = _service_to_lint(target, calling) or _document_to_lint(target)
+    body = _service_to_lint(target, calling) or _document_to_lint(target) or {"name": target}
 
     async def question(server: Server) -> Any:
-        asked = body or await to_lint(server, target)
-        return await say(server, "POST", "hooks", "lint", body=asked)
+        return await say(server, "POST", "hooks", "lint", body=body)
 
     found = ask(url, token, question)
     if as_json:
@@ -301,11 +300,8 @@ def _object(document: str | None) -> dict[str, Any]:
 def _row(one: dict[str, Any]) -> tuple[str, ...]:
     from runtime_core.cli.lint import count_of
 
-    if one["type"] == "remote":
-        error = f"out: {one['error']}" if one.get("error") else ""
-        return one["name"], "remote", one["endpointUrl"], one["id"], error
-    tools = count_of(one["tools"]) if "tools" in one else ""
-    return one["name"], one["type"], "-", "-", tools
+    state = f"out: {one['error']}" if one.get("error") else count_of(one["tools"])
+    return one["name"], one["type"], one.get("endpointUrl", "-"), one.get("id", "-"), state
 
 
 def _hint(body: dict[str, Any]) -> None:

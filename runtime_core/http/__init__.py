@@ -25,6 +25,7 @@ from runtime_core.http.runs import (
     run_headers,
 )
 from runtime_core.http.sse import EventStream, error_frame, sse_frame
+from runtime_core.http.wire.hooks import HookRow, hook_row, tool_wire
 from runtime_core.http.wire.runs import step_wire
 
 __all__ = (
@@ -35,6 +36,7 @@ __all__ = (
     "EventStream",
     "Feed",
     "Finished",
+    "HookRow",
     "Metrics",
     "PageQuery",
     "Principal",
@@ -49,6 +51,7 @@ __all__ = (
     "envelope",
     "error_frame",
     "error_headers",
+    "hook_row",
     "kernel_routes",
     "last_route",
     "listing",
@@ -58,5 +61,6 @@ __all__ = (
     "run_headers",
     "sse_frame",
     "step_wire",
+    "tool_wire",
     "until_disconnected",
 )

@@ -11,13 +11,13 @@ from runtime_core.http.routes.documents import DOCUMENTS
 from runtime_core.http.routes.embed import EMBED
 from runtime_core.http.routes.execute import EXECUTE
 from runtime_core.http.routes.groups import GROUPS
+from runtime_core.http.routes.hooks import HOOKS
 from runtime_core.http.routes.models import MODELS
 from runtime_core.http.routes.providers import PROVIDERS
 from runtime_core.http.routes.queue import QUEUE
 from runtime_core.http.routes.route import ROUTE
 from runtime_core.http.routes.secrets import SECRETS
 from runtime_core.http.routes.state import STATE
-from runtime_core.http.routes.supported import SUPPORTED
 from runtime_core.http.routes.taskchains import TASK_CHAINS
 
 if TYPE_CHECKING:
@@ -31,5 +31,5 @@ __all__ = ("kernel_routes",)
 def kernel_routes() -> Sequence[HTTPRouteHandler]:
     """Return the handlers of every route that needs no plugin."""
     fleet = (*BACKENDS, *STATE, *MODELS, *GROUPS, *AFFINITY, *PROVIDERS, *ROUTE, *QUEUE)
-    running = (*EXECUTE, *EMBED, *CHAT, *SUPPORTED)
+    running = (*EXECUTE, *EMBED, *CHAT, *HOOKS)
     return (*DOCUMENTS, *running, *TASK_CHAINS, *fleet, *SECRETS)

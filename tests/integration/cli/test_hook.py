@@ -76,7 +76,7 @@ def test_the_life_of_a_hook(runtime: Any, registered: str) -> None:
     assert tools == "3 tools: list_products, get_product, place_order"
 
     lines = runtime("hook", "list")[1].splitlines()
-    assert any(re.fullmatch(rf"life +remote +{shop} +{hook_id}", line) for line in lines)
+    assert any(re.fullmatch(rf"life +remote +{shop} +{hook_id} +{tools}", line) for line in lines)
     assert any(re.fullmatch(r"echo +local +- +- +1 tool: echo", line) for line in lines)
 
     code, output, _ = runtime("hook", "show", hook_id)
@@ -206,7 +206,7 @@ def test_lint_says_what_could_be_better(runtime: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("target", "reason"),
-    [("nobody", "no hook is called 'nobody'; there are "), ("ftp://a", "endpointUrl: ")],
+    [("nobody", "unknown hook 'nobody'; there are: "), ("ftp://a", "endpointUrl: ")],
 )
 def test_what_cannot_be_looked_at(hook: Any, target: str, reason: str) -> None:
     code, output, errors = hook("lint", target)

@@ -38,6 +38,7 @@ from runtime_core.types import (
     Routed,
     RouteExplanation,
     Task,
+    Tool,
     Transition,
     Usage,
     Value,
@@ -167,7 +168,11 @@ class Hooks:
     """A hook source with one hook."""
 
     async def hooks(self, tenant_id: str) -> Sequence[HookInfo]:
-        return [HookInfo(name="one", type="local"), HookInfo(name="two", type="local")]
+        go = Tool("go", "Goes.", {"type": "object", "properties": {}})
+        return [
+            HookInfo(name="one", type="local", description="First.", tools=(go,)),
+            HookInfo(name="two", type="remote", error="it is out"),
+        ]
 
     async def call(self, request: object) -> Value:
         return Value("called", "string")

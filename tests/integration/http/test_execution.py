@@ -1,4 +1,4 @@
-"""``/execute``, ``/tasks``, ``/embed``, ``/defaultmodel``, ``/supported``."""
+"""``/execute``, ``/tasks``, ``/embed``, ``/defaultmodel``, ``/hooks``, ``/supported``."""
 
 from __future__ import annotations
 
@@ -293,6 +293,24 @@ def test_nobody_can_embed(client: TestClient[Any], models: Any) -> None:
 
 def test_the_default_model_is_the_embedding_model(client: TestClient[Any]) -> None:
     assert client.get("/defaultmodel").json() == {"modelName": "e1"}
+
+
+def test_hooks_with_their_tools(client: TestClient[Any]) -> None:
+    schema = {"type": "object", "properties": {}}
+    assert client.get("/hooks").json() == [
+        {
+            "name": "one",
+            "description": "First.",
+            "type": "local",
+            "tools": [
+                {
+                    "type": "function",
+                    "function": {"name": "go", "description": "Goes.", "parameters": schema},
+                }
+            ],
+        },
+        {"name": "two", "description": "", "type": "remote", "error": "it is out"},
+    ]
 
 
 def test_supported_hooks_by_name(client: TestClient[Any]) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from runtime_hooks_remote.shapes import Problem  # noqa: TC001 - msgspec resolves annotations
-from runtime_hooks_remote.wire import tool_wire
+from runtime_core.http import tool_wire
+from runtime_hooks_remote.shapes import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -25,6 +25,9 @@ _LONGEST_DESCRIPTION = 1024
 
 #: Tokens that every conversation pays for a tool, from which on that is worth a word.
 _HUGE = 1000
+
+
+_NO_DESCRIPTION = "it has no description: models choose tools by what is said of them"
 
 
 class ToolReport(Struct, frozen=True):
@@ -53,41 +56,44 @@ class Lint(Struct, frozen=True):
     collisions: list[Collision] = []
 
 
-def lint(name: str, loaded: Loaded, others: Iterable[HookInfo], tokens: TokenCounter) -> Lint:
+def lint(
+    info: HookInfo, others: Iterable[HookInfo], tokens: TokenCounter, loaded: Loaded | None = None
+) -> Lint:
     """Return what is to be said of a hook's tools.
 
-    :param others: the other hooks of the server.
+    :param others: the hooks of the server.
+    :param loaded: the OpenAPI document the hook was made of, if it was.
     """
-    identifiers = _identifiers(loaded)
+    operations = loaded.document.operations if loaded else {}
+    identifiers = _identifiers(loaded) if loaded else {}
     reports = []
-    for operation in loaded.document.operations.values():
-        tool = operation.tool
-        shown = msgspec.json.encode(tool_wire(tool)).decode()
-        count = tokens.count(shown)
-        place = operation.method, operation.path
-        warnings = [*_warnings(name, tool, f"{place[0]} {place[1]}", identifiers.get(place), count)]
-        report = ToolReport(tool.name, tool.description, tool.parameters, count, warnings)
-        reports.append(report)
-    return Lint(
-        hook=name,
-        tools=reports,
-        problems=list(loaded.document.problems),
-        collisions=_collisions(loaded, [each for each in others if each.name != name]),
-    )
+    for tool in info.tools:
+        count = tokens.count(msgspec.json.encode(tool_wire(tool)).decode())
+        warnings = [*_warnings(info.name, tool, count)]
+        if (operation := operations.get(tool.name)) is not None:
+            place = operation.method, operation.path
+            warnings = [*_misnamings(tool, " ".join(place), identifiers.get(place)), *warnings]
+        reports.append(ToolReport(tool.name, tool.description, tool.parameters, count, warnings))
+    problems = [*loaded.document.problems] if loaded else []
+    if info.error:
+        problems.append(Problem("", info.error))
+    return Lint(info.name, reports, problems, _collisions(info, others))
 
 
-def _warnings(
-    hook: str, tool: Tool, operation: str, identifier: str | None, tokens: int
-) -> Iterator[str]:
+def _misnamings(tool: Tool, operation: str, identifier: str | None) -> Iterator[str]:
     if tool.description.partition("\n")[0] == operation:
-        yield "it has no description: models choose tools by what is said of them"
-    elif len(tool.description) > _LONGEST_DESCRIPTION:
-        size = len(tool.description)
-        yield f"its description has {size} characters; some models take {_LONGEST_DESCRIPTION}"
-    if identifier is not None and identifier != tool.name:
-        yield f"it is called {tool.name!r}: the operationId {identifier[:200]!r} cannot be a name"
-    elif identifier is None:
+        yield _NO_DESCRIPTION
+    if identifier is None:
         yield f"it has no operationId: it is called {tool.name!r}"
+    elif identifier != tool.name:
+        yield f"it is called {tool.name!r}: the operationId {identifier[:200]!r} cannot be a name"
+
+
+def _warnings(hook: str, tool: Tool, tokens: int) -> Iterator[str]:
+    if not tool.description:
+        yield _NO_DESCRIPTION
+    elif (size := len(tool.description)) > _LONGEST_DESCRIPTION:
+        yield f"its description has {size} characters; some models take {_LONGEST_DESCRIPTION}"
     if len(f"{hook}.{tool.name}") > _LONGEST_NAME:
         yield f"{hook}.{tool.name} is longer than {_LONGEST_NAME} characters"
     if silent := [name for name, schema in _properties(tool) if not _is_described(schema)]:
@@ -107,12 +113,12 @@ def _is_described(schema: Any) -> bool:
     )
 
 
-def _collisions(loaded: Loaded, others: Iterable[HookInfo]) -> list[Collision]:
+def _collisions(info: HookInfo, others: Iterable[HookInfo]) -> list[Collision]:
     owners: dict[str, list[str]] = {}
     for other in others:
-        for tool in other.tools:
+        for tool in other.tools if other.name != info.name else ():
             owners.setdefault(tool.name, []).append(other.name)
-    return [Collision(name, owners[name]) for name in loaded.document.operations if name in owners]
+    return [Collision(tool.name, owners[tool.name]) for tool in info.tools if tool.name in owners]
 
 
 def _identifiers(loaded: Loaded) -> Mapping[tuple[str, str], str]:

@@ -1,6 +1,6 @@
 """``/hooks``: services that operators register, and what hooks there are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -8,9 +8,10 @@ from litestar import Request, Response, delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from runtime_core.errors import RuntimeCoreError, Unprocessable
-from runtime_core.http import PageQuery, answer, listing
+from runtime_core.errors import NotFound, RuntimeCoreError, Unprocessable
+from runtime_core.http import HookRow, PageQuery, answer, hook_row, listing
 from runtime_core.protocols import HookSource, TokenCounter, Toolbox
+from runtime_core.types import HookInfo
 from runtime_hooks_remote.drafts import draft_of, injection_of
 from runtime_hooks_remote.errors import UnreadableDocument
 from runtime_hooks_remote.hook import Draft
@@ -23,9 +24,7 @@ from runtime_hooks_remote.wire import (
     HookBody,
     HookWire,
     LintBody,
-    LocalHookWire,
     hook_wire,
-    local_hook_wire,
 )
 
 __all__ = ("ROUTES",)
@@ -135,10 +134,10 @@ async def delete_remote_hook(
 @get("/hooks/local", tags=_TAGS, summary="List local hooks")
 async def list_local_hooks(
     hook_sources: NamedDependency[Sources], tenant_id: NamedDependency[str]
-) -> Response[list[LocalHookWire]]:
+) -> Response[list[HookRow]]:
     """Return the hooks that run in this server, with their tools."""
     found = await local_hooks(_others(hook_sources), tenant_id)
-    return answer([local_hook_wire(one) for one in found])
+    return answer([hook_row(one) for one in found])
 
 
 @get("/hooks/schemas", tags=_TAGS, summary="Get the OpenAPI documents of hooks")
@@ -170,18 +169,21 @@ async def lint_hook(
 ) -> Response[Lint]:
     """Load a hook's document now, and say what its tools are and what could be better.
 
-    Looks at a registered hook (``name`` alone), at one to be (``endpointUrl``), or at a
+    Looks at any hook there is (``name`` alone), at a service (``endpointUrl``), or at a
     ``document``.
     """
     rooms = _rooms(hook_sources)
     draft = await _draft_to_lint(data, rooms, tenant_id)
+    hooks = await toolbox.hooks(tenant_id)
+    if draft is None:
+        return answer(lint(_named(hooks, data.name), hooks, tokens))
     try:
         loaded = await _loaded(data, draft, rooms, tenant_id)
     except UnreadableDocument as error:
         return answer(Lint(draft.name, problems=[error.problem]))
     except RuntimeCoreError as error:
         return answer(Lint(draft.name, problems=[Problem("", error.message)]))
-    return answer(lint(draft.name, loaded, await toolbox.hooks(tenant_id), tokens))
+    return answer(lint(loaded.info, hooks, tokens, loaded))
 
 
 ROUTES = (
@@ -211,13 +213,14 @@ def _others(sources: Sources) -> list[HookSource]:
     return [source for name, source in sources.items() if name != _NAME]
 
 
-async def _draft_to_lint(data: LintBody, rooms: Rooms, tenant_id: str) -> Draft:
+async def _draft_to_lint(data: LintBody, rooms: Rooms, tenant_id: str) -> Draft | None:
+    """Return the service to look at, None for a hook that is not remote."""
     if data.document is None and not data.endpoint_url:
         if not data.name:
             raise Unprocessable(
                 "name: send the name of a hook, an endpointUrl, or a document", param="name"
             )
-        return await rooms.store.named(tenant_id, data.name)
+        return await rooms.store.find(tenant_id, data.name)
     if data.endpoint_url:
         named = msgspec.structs.replace(
             data, name=data.name or "hook", timeout_ms=data.timeout_ms or _LINT_TIMEOUT
@@ -230,6 +233,13 @@ async def _draft_to_lint(data: LintBody, rooms: Rooms, tenant_id: str) -> Draft:
         timeout_ms=_LINT_TIMEOUT,
         injection=injection_of(data),
     )
+
+
+def _named(hooks: Sequence[HookInfo], name: str | None) -> HookInfo:
+    found = next((hook for hook in hooks if hook.name == name), None)
+    if found is None:
+        raise NotFound(f"unknown hook {name!r}; there are: {', '.join(one.name for one in hooks)}")
+    return found
 
 
 async def _loaded(data: LintBody, draft: Draft, rooms: Rooms, tenant_id: str) -> Loaded:

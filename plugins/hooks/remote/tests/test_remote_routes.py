@@ -434,8 +434,8 @@ async def test_lint_warns(server: Any, PETS: Any) -> None:
     }
     tools = {tool["name"]: tool for tool in (await lint(server, document=PETS))["tools"]}
     assert tools["not_a_name"]["warnings"] == [
-        "its description has 2000 characters; some models take 1024",
         "it is called 'not_a_name': the operationId 'not a name' cannot be a name",
+        "its description has 2000 characters; some models take 1024",
     ]
     assert tools["b_get"]["warnings"] == [
         "it has no description: models choose tools by what is said of them",
