@@ -17,9 +17,11 @@ from runtime_core.upstream.egress import Egress, EgressClient, create_egress
 from runtime_core.upstream.endpoint import Endpoint
 from runtime_core.upstream.failures import read_error, reported_error, upstream_errors
 from runtime_core.upstream.framing import MAX_EVENT_BYTES, ndjson, sse_data
+from runtime_core.upstream.requests import RESERVED_HEADERS
 
 __all__ = (
     "MAX_EVENT_BYTES",
+    "RESERVED_HEADERS",
     "Answer",
     "Egress",
     "EgressClient",

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     import aiohttp
     from yarl import URL
 
-__all__ = ("Outgoing", "prepare", "redirected")
+__all__ = ("RESERVED_HEADERS", "Outgoing", "prepare", "redirected")
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _UNSAFE_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 
-#: What the connection itself is made of; a tool that set it could smuggle a second request.
-_RESERVED = frozenset(
+#: What the connection itself is made of, in lower case; a tool that set it could smuggle a second
+#: request.
+RESERVED_HEADERS = frozenset(
     (
         "connection",
         "content-length",
@@ -118,7 +119,7 @@ def _checked(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> CIMultiD
     for name, value in pairs:
         if not _TOKEN.match(name):
             raise TaskFailed(f"{name[:50]!r} is no name of an HTTP header.")
-        if name.lower() in _RESERVED:
+        if name.lower() in RESERVED_HEADERS:
             raise TaskFailed(f"The header {name!r} is set by the connection itself: leave it out.")
         if _UNSAFE_VALUE.search(value):
             raise TaskFailed(f"The header {name!r} holds line breaks or control characters.")

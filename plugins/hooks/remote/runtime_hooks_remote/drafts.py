@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from runtime_core.errors import AddressRefused, Unprocessable
 from runtime_core.tables import require_name, require_value
+from runtime_core.upstream import RESERVED_HEADERS
 from runtime_hooks_remote.hook import Draft, Options
 from runtime_hooks_remote.injection import Injection
 from runtime_hooks_remote.request import origin
@@ -34,22 +35,6 @@ _MOST_BYTES = 256 * 1024 * 1024
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
-#: Headers that say how a request is sent, and are ours.
-_RESERVED = frozenset(
-    (
-        "connection",
-        "content-length",
-        "expect",
-        "host",
-        "keep-alive",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    )
-)
 _PLACES: Mapping[str, Place] = {
     "path": "path",
     "query": "query",
@@ -209,7 +194,7 @@ def _url(text: str, param: str, egress: EgressClient, *, query: bool = False) ->
 def _check_header_name(name: str, param: str) -> None:
     if not _TOKEN.fullmatch(name):
         raise _wrong(param, f"{name[:80]!r} cannot be the name of a header")
-    if name.lower() in _RESERVED:
+    if name.lower() in RESERVED_HEADERS:
         raise _wrong(param, "this header is set by the connection itself: leave it out")
 
 

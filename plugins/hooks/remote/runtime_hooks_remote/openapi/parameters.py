@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 from msgspec import Struct
 
+from runtime_core.upstream import RESERVED_HEADERS
 from runtime_hooks_remote.openapi.media import is_media_type
 from runtime_hooks_remote.shapes import Location, Parameter, Style
 
@@ -32,22 +33,7 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}")
 
 #: Headers that say how a request is sent: OpenAPI ignores the first three, the rest are ours.
 _IGNORED_HEADERS = frozenset({"accept", "authorization", "content-type"})
-_OUR_HEADERS = frozenset(
-    {
-        "connection",
-        "content-length",
-        "cookie",
-        "expect",
-        "host",
-        "keep-alive",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
+_OUR_HEADERS = RESERVED_HEADERS | {"cookie"}
 
 #: What reading a parameter costs, in schemas.
 _WORK = 5
