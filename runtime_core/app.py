@@ -334,6 +334,7 @@ def _counter(settings: Settings) -> Counter:
         name,
         environ=settings.environ,
         models=tuple(filter(None, named)),
+        wanted=settings.tokenizer != "auto",
     )
 
 

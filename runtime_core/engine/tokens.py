@@ -83,6 +83,7 @@ class Counter:
     :param name: what the settings call it.
     :param environ: the environment that the settings were read from.
     :param models: the names of the models in the settings.
+    :param wanted: whether somebody asked for it by name, and is warned when it cannot be loaded.
     :param patience: seconds of loading after which the log says that it goes on.
     """
 
@@ -93,12 +94,14 @@ class Counter:
         *,
         environ: Mapping[str, str] | None = None,
         models: Sequence[str] = (),
+        wanted: bool = True,
         patience: float = _PATIENCE,
     ) -> None:
         self.name = name
         self._tokenizer = None if isinstance(tokenizer, Estimate) else tokenizer
         self._environ = {} if environ is None else environ
         self._models = models
+        self._wanted = wanted
         self._patience = patience
         self._loading: threading.Thread | None = None
         self._count: Callable[[str, str], int] | None = None
@@ -174,7 +177,8 @@ class Counter:
         # Loading a plugin: whatever it raises, the server goes on without it.
         except BaseException as exc:  # noqa: BLE001
             self.problem = f"cannot be loaded: {_in_words(exc)}"
-            logger.warning("tokenizer %s %s. %s", self.name, self.problem, _INSTEAD)
+            level = logging.WARNING if self._wanted else logging.INFO
+            logger.log(level, "tokenizer %s %s. %s", self.name, self.problem, _INSTEAD)
         else:
             self._count, self.problem = tokenizer.count, ""
             logger.info("tokens are counted by %s", self.name)

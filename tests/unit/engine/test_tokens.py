@@ -248,6 +248,16 @@ async def test_one_that_cannot_be_loaded_leaves_the_estimate_and_one_warning(cap
     assert loading.asked == []
 
 
+async def test_one_that_nobody_named_is_missed_quietly(caplog):
+    caplog.set_level(logging.INFO)
+    loading = Loading(ValueError("no vocabulary"))
+    loading.may.set()
+    async with Counter(loading, "acme", wanted=False) as counter:
+        await counter.settled(10)
+    assert warnings_in(caplog) == []
+    assert "acme cannot be loaded" in caplog.text
+
+
 async def test_loading_that_takes_long_is_mentioned_and_does_not_stop_a_stop(caplog, monkeypatch):
     caplog.set_level(logging.INFO)
     monkeypatch.setattr("runtime_core.engine.tokens._LEAVE", 0.05)
