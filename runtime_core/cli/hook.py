@@ -300,7 +300,11 @@ def _object(document: str | None) -> dict[str, Any]:
 def _row(one: dict[str, Any]) -> tuple[str, ...]:
     from runtime_core.cli.lint import count_of
 
-    state = f"out: {one['error']}" if one.get("error") else count_of(one["tools"])
+    state = count_of(one["tools"])
+    if error := one.get("error"):
+        state = f"out: {error}"
+    elif warning := one.get("warning"):
+        state = f"{state}; warning: {warning}"
     return one["name"], one["type"], one.get("endpointUrl", "-"), one.get("id", "-"), state
 
 

@@ -96,7 +96,7 @@ class RemoteHooks:
             loaded = rooms.documents.get_nowait(tenant_id, hook)
             return (loaded or await rooms.documents.get(tenant_id, hook)).info
         except RuntimeCoreError as error:
-            return HookInfo(name=name, type="remote", error=error.message)
+            return _broken(name, error.message)
 
     async def call(self, request: ToolRequest) -> Value:
         """Call a tool; without a tool's name the hook's only one.
@@ -135,8 +135,13 @@ class RemoteHooks:
 
     async def _list(self, tenant_id: str) -> Sequence[Loaded | HookInfo]:
         rooms = self.rooms
-        hooks = await rooms.store.all(tenant_id)
-        return await rooms.documents.list(tenant_id, hooks, seconds=self.settings.list_timeout)
+        hooks, unreadable = await rooms.store.all(tenant_id)
+        found = await rooms.documents.list(tenant_id, hooks, seconds=self.settings.list_timeout)
+        return [*found, *(_broken(name, reason) for name, reason in unreadable.items())]
+
+
+def _broken(name: str, reason: str) -> HookInfo:
+    return HookInfo(name=name, type="remote", error=reason)
 
 
 def _tool_name(request: ToolRequest, loaded: Loaded) -> str:

@@ -19,7 +19,7 @@ from runtime_hooks_remote.hook import Options, RemoteHook
 from runtime_hooks_remote.injection import Injection
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Sequence
+    from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
     from typing import Any
 
     from runtime_core.protocols import Services
@@ -138,14 +138,20 @@ class HookStore:
         await self._cache.write(tenant_id, stored.name, work)
         self._opened.pop((tenant_id, hook_id), None)
 
-    async def all(self, tenant_id: str) -> Sequence[RemoteHook]:
-        """Return every hook of a tenant, newest first."""
-        page = await self.list(tenant_id, limit=_LARGEST_PAGE)
-        hooks = list(page.items)
-        while page.next_cursor:
-            page = await self.list(tenant_id, limit=_LARGEST_PAGE, cursor=page.next_cursor)
-            hooks += page.items
-        return hooks
+    async def all(self, tenant_id: str) -> tuple[Sequence[RemoteHook], Mapping[str, str]]:
+        """Return every hook of a tenant, newest first, and why those of a name cannot be read."""
+        hooks: list[RemoteHook] = []
+        unreadable: dict[str, str] = {}
+        cursor = None
+        while True:
+            page = await self._rows.list(tenant_id, limit=_LARGEST_PAGE, cursor=cursor)
+            for row in page.items:
+                try:
+                    hooks.append(self._open(tenant_id, row))
+                except RuntimeCoreError as error:
+                    unreadable[row.name] = error.message
+            if not (cursor := page.next_cursor):
+                return hooks, unreadable
 
     async def list(
         self, tenant_id: str, *, limit: int = 100, cursor: str | None = None

@@ -45,7 +45,7 @@ class RegisteredHooks(RemoteHooks):
             ),
         )
         async with super().running(services):
-            if not (await self.rooms.store.all("default")):
+            if await self.rooms.store.find("default", "pets") is None:
                 await self.rooms.store.create("default", draft)
             yield
 
@@ -118,3 +118,4 @@ async def test_hooks_sealed_with_another_key_are_rows_of_an_error(start: Any, ca
     assert answer.status_code == 500
     hook = await second.source.hook("default", "pets")
     assert "RUNTIME_SECRET_KEY" in hook.error
+    assert await second.source.hooks("default") == [hook]
