@@ -18,6 +18,7 @@ from runtime_core.errors import (
 )
 from runtime_core.types import HookInfo
 from runtime_hooks_mcp.backoff import Backoff
+from runtime_hooks_mcp.refusing import refuse_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -72,6 +73,37 @@ class Link:
         :param egress: what requests to a URL go through.
         :param reveal: replaces ``{{secret:NAME}}`` in a text.
         """
+        try:
+            await self._keep_connected(egress, reveal)
+        finally:
+            self._tell(self._down("it is not connected"))
+
+    async def call(self, request: ToolRequest) -> Value:
+        """Call a tool; without a tool's name the only one.
+
+        :raises UpstreamUnavailable: the server is not connected now.
+        :raises NotFound: the server has no such tool.
+        :raises TaskFailed: an argument is wrong, or names a secret; or the tool failed.
+        """
+        refuse_secrets(request, self._settings)
+        session = self._session
+        if session is None:
+            reason = self.info.error or "the connection has ended"
+            raise UpstreamUnavailable(f"MCP server {self.name!r} is not there: {reason}")
+        name = session.find(request.tool)
+        if name is None:
+            known = ", ".join(tool.name for tool in session.tools) or "none"
+            raise NotFound(
+                f"MCP server {self.name!r} has no tool {request.tool!r}; its tools are: {known}"
+            )
+        try:
+            return await session.call(name, self._arguments(session, name, request))
+        except RuntimeCoreError as error:
+            raise type(error)(f"{self.name}.{name}: {error.message}") from error
+
+    async def _keep_connected(
+        self, egress: EgressClient, reveal: Callable[[str], Awaitable[str]]
+    ) -> None:
         # half a second of imports, which nobody should wait for
         sessions = await asyncio.to_thread(import_module, "runtime_hooks_mcp.session")
         clock = asyncio.get_running_loop().time
@@ -86,26 +118,6 @@ class Link:
                 "MCP server %r: %s; connecting again in %.1f s", self.name, reason, delay
             )
             await asyncio.sleep(delay)
-
-    async def call(self, request: ToolRequest) -> Value:
-        """Call a tool; without a tool's name the only one.
-
-        :raises UpstreamUnavailable: the server is not connected now.
-        :raises NotFound: the server has no such tool.
-        """
-        session = self._session
-        if session is None:
-            raise UpstreamUnavailable(f"MCP server {self.name!r} is not there: {self.info.error}")
-        name = session.find(request.tool)
-        if name is None:
-            known = ", ".join(tool.name for tool in session.tools) or "none"
-            raise NotFound(
-                f"MCP server {self.name!r} has no tool {request.tool!r}; its tools are: {known}"
-            )
-        try:
-            return await session.call(name, self._arguments(session, name, request))
-        except RuntimeCoreError as error:
-            raise type(error)(f"{self.name}.{name}: {error.message}") from error
 
     def _arguments(self, session: Session, name: str, request: ToolRequest) -> dict[str, Any]:
         given = request.input
@@ -151,14 +163,17 @@ class Link:
         return HookInfo(
             name=self.name,
             type="mcp",
-            description=self._settings.description or session.description,
+            description=self._settings.description or session.description or self._unnamed,
             tools=session.tools,
         )
 
+    @property
+    def _unnamed(self) -> str:
+        return f"The MCP server {self.name!r}."
+
     def _down(self, reason: str) -> HookInfo:
-        return HookInfo(
-            name=self.name, type="mcp", description=self._settings.description, error=reason
-        )
+        description = self._settings.description or self._unnamed
+        return HookInfo(name=self.name, type="mcp", description=description, error=reason)
 
     def _tell(self, info: HookInfo) -> None:
         if info != self.info:

@@ -14,28 +14,35 @@ if TYPE_CHECKING:
 
     from mcp_types import CallToolResult, ContentBlock
 
+    from runtime_hooks_mcp.wire import Wire
+
 __all__ = ("value_of",)
 
 _MAX_ERROR = 4096
 _NO_WORDS = "the tool failed and does not say why"
 
 
-def value_of(result: CallToolResult, limit: int, mask: Callable[[str], str]) -> Value:
+def value_of(result: CallToolResult, limit: int, wire: Wire) -> Value:
     """Return structured content as JSON, else texts joined, else JSON that describes the parts.
 
     :param limit: the largest result, in bytes.
-    :param mask: takes credentials out of what the tool says of its failure.
+    :param wire: knows the secrets that the server was given, and may repeat.
     :raises TaskFailed: the tool says that it failed, or its result is too large.
     """
     if result.is_error:
         texts = [part.text for part in result.content if part.type == "text"]
-        raise TaskFailed(mask("\n".join(texts)[:_MAX_ERROR]) or _NO_WORDS)
+        raise TaskFailed(wire.masked("\n".join(texts))[:_MAX_ERROR] or _NO_WORDS)
+    value = _limited(_value(result), limit)
+    return _masked(value, wire.masked_result) if wire.has_secrets else value
+
+
+def _value(result: CallToolResult) -> Value:
     if result.structured_content is not None:
-        return _limited(Value(result.structured_content, "json"), limit)
+        return Value(result.structured_content, "json")
     if all(part.type == "text" for part in result.content):
         texts = [part.text for part in result.content if part.type == "text"]
-        return _limited(Value("\n".join(texts), "string"), limit)
-    return _limited(Value(_described(result.content), "json"), limit)
+        return Value("\n".join(texts), "string")
+    return Value(_described(result.content), "json")
 
 
 def _limited(value: Value, limit: int) -> Value:
@@ -47,6 +54,20 @@ def _limited(value: Value, limit: int) -> Value:
             "less, or raise max_result of this MCP server"
         )
     return value
+
+
+def _masked(value: Value, mask: Callable[[str], str]) -> Value:
+    return Value(_without_secrets(value.data, mask), value.type)
+
+
+def _without_secrets(data: Any, mask: Callable[[str], str]) -> Any:
+    if isinstance(data, str):
+        return mask(data)
+    if isinstance(data, dict):
+        return {mask(name): _without_secrets(each, mask) for name, each in data.items()}
+    if isinstance(data, list):
+        return [_without_secrets(each, mask) for each in data]
+    return data
 
 
 def _described(parts: Sequence[ContentBlock]) -> list[dict[str, Any]]:

@@ -36,7 +36,7 @@ from runtime_hooks_mcp.web import web
 from runtime_hooks_mcp.wire import UNREACHABLE, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 
     import mcp_types
     from mcp.client import IncomingMessage, Transport
@@ -49,6 +49,8 @@ __all__ = ("Session", "connected")
 
 _MAX_TOOLS = 10_000
 _MAX_PAGES = 1_000
+#: How deep arguments may be nested; programs ignore a message beyond what their parser takes.
+_MAX_DEPTH = 100
 #: Seconds between two readings of the list of tools, however often it is said to change.
 _PAUSE = 0.5
 
@@ -97,7 +99,7 @@ async def _transport(
 ) -> Transport:
     if settings.transport == "http":
         return web(settings, wire, egress, reveal)
-    added = {name: await reveal(value) for name, value in settings.env.items()}
+    added = {name: await wire.revealed(value, reveal) for name, value in settings.env.items()}
     return stdio(settings, wire, environ, added)
 
 
@@ -113,6 +115,7 @@ class Session:
         self._client = client
         self._names: dict[str, str] = {}
         self._with_input: frozenset[str] = frozenset()
+        self._required: dict[str, tuple[str, ...]] = {}
         self.tools: tuple[Tool, ...] = ()
 
     @property
@@ -130,8 +133,11 @@ class Session:
         listed = {tool.name: tool for tool in await self._listed()}
         wanted = self._settings.tools or listed
         self._names = {our: their for our, their in fitted(listed).items() if their in wanted}
-        self.tools = tuple(_tool(our, listed[their]) for our, their in self._names.items())
+        self.tools = tuple(
+            _tool(our, listed[their], self._wire.name) for our, their in self._names.items()
+        )
         self._with_input = frozenset(tool.name for tool in self.tools if _has_input(tool))
+        self._required = {tool.name: _required_by(tool) for tool in self.tools}
 
     def find(self, name: str) -> str | None:
         """Return a tool's name if there is one; "" stands for the only one."""
@@ -146,7 +152,7 @@ class Session:
         :raises TimedOut: the server took longer than it may.
         :raises UpstreamError: the server is gone, or makes no sense.
         """
-        _check(arguments)
+        _check(arguments, self._required[name])
         try:
             result = await self._client.call_tool(
                 self._names[name], arguments, read_timeout_seconds=self._settings.timeout
@@ -157,7 +163,7 @@ class Session:
             # the SDK's words for a result that is not as announced, or no result at all
             text = self._wire.masked(f"its answer makes no sense: {error}")
             raise UpstreamProtocolError(text) from error
-        return value_of(result, self._settings.max_result, self._wire.masked)
+        return value_of(result, self._settings.max_result, self._wire)
 
     def takes_input(self, name: str) -> bool:
         """Tell whether the tool has a parameter ``input``."""
@@ -240,11 +246,12 @@ def _translated(error: MCPError, wire: Wire) -> RuntimeCoreError:
     return UpstreamRejected(wire.masked(error.message))
 
 
-def _tool(name: str, tool: mcp_types.Tool) -> Tool:
+def _tool(name: str, tool: mcp_types.Tool, server: str) -> Tool:
     annotated = tool.annotations.title if tool.annotations else None
+    said = (text for text in (tool.description, tool.title, annotated) if text and text.strip())
     return Tool(
         name=name,
-        description=tool.description or tool.title or annotated or "",
+        description=next(said, f"The tool {tool.name!r} of the MCP server {server!r}."),
         parameters=tool.input_schema,
     )
 
@@ -254,12 +261,39 @@ def _has_input(tool: Tool) -> bool:
     return isinstance(properties, dict) and "input" in properties
 
 
-def _check(arguments: dict[str, Any]) -> None:
-    """Refuse what cannot be sent, before it can harm the connection.
+def _required_by(tool: Tool) -> tuple[str, ...]:
+    required = (tool.parameters or {}).get("required")
+    if not isinstance(required, list):
+        return ()
+    return tuple(name for name in required if isinstance(name, str))
 
-    :raises TaskFailed: a text holds half a surrogate pair, or a value is no JSON.
+
+def _check(arguments: dict[str, Any], required: tuple[str, ...]) -> None:
+    """Refuse what the tool cannot take, or what cannot be sent without harm to the connection.
+
+    :raises TaskFailed: an argument is missing, a text holds half a surrogate pair, or a value is
+        no JSON or nested too deeply.
     """
+    missing = [name for name in required if name not in arguments]
+    if missing:
+        raise TaskFailed(f"the required arguments are missing: {', '.join(missing)}")
+    if not _is_shallow(arguments):
+        raise TaskFailed(f"the arguments are nested more than {_MAX_DEPTH} levels deep")
     try:
         msgspec.json.encode(arguments)
     except (TypeError, ValueError) as error:
         raise TaskFailed(f"the arguments cannot be sent as JSON: {error}") from error
+
+
+def _is_shallow(arguments: dict[str, Any]) -> bool:
+    """Whether nothing in *arguments* is nested too deeply; level by level, without recursion."""
+    level: list[Any] = [arguments]
+    for _ in range(_MAX_DEPTH):
+        level = [one for each in level for one in _within(each) if isinstance(one, dict | list)]
+        if not level:
+            return True
+    return False
+
+
+def _within(node: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return node.values() if isinstance(node, dict) else node

@@ -59,8 +59,6 @@ def stdio(
     :param added: what is configured for the program, secrets revealed.
     :raises UpstreamUnavailable: on entering: there is no such program, or it cannot be started.
     """
-    for value in added.values():
-        wire.hide(value)
     return _transport(settings, wire, inherited(environ) | dict(added))
 
 
@@ -79,13 +77,13 @@ async def _transport(
         await _exited(process, _LAST_WORDS)
         with anyio.move_on_after(_LAST_WORDS):
             await told.wait()
-        last = f": {wire.masked(errors[-1])[:300]}" if errors else ""
+        last = f": {errors[-1][:300]}" if errors else ""
         return f"the program ended, exit code {process.returncode}{last}"
 
     async with anyio.create_task_group() as group:
         group.start_soon(_read, process, inbox, wire, reason)
         group.start_soon(_write, process, outbox)
-        group.start_soon(_log_errors, process, wire.name, errors, told)
+        group.start_soon(_log_errors, process, wire, errors, told)
         try:
             yield incoming, outgoing
         finally:
@@ -169,7 +167,7 @@ async def _write(
 
 
 async def _log_errors(
-    process: asyncio.subprocess.Process, name: str, errors: deque[str], told: anyio.Event
+    process: asyncio.subprocess.Process, wire: Wire, errors: deque[str], told: anyio.Event
 ) -> None:
     """Log what the program says, line by line, and keep the last one."""
     assert process.stderr is not None
@@ -180,10 +178,11 @@ async def _log_errors(
             if len(rest) > _ERROR_LINE:
                 lines, rest = [*lines, rest], b""
             for line in lines:
-                text = line[:_ERROR_LINE].decode("utf-8", "replace").rstrip()
+                # a credential must not be cut in two before it is looked for
+                text = wire.masked(line.decode("utf-8", "replace").rstrip())[:_ERROR_LINE]
                 if text:
                     errors.append(text)
-                    logger.info("MCP server %r: %s", name, text)
+                    logger.info("MCP server %r: %s", wire.name, text)
     told.set()
 
 

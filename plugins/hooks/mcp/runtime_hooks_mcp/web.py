@@ -124,8 +124,7 @@ class _Guarded(httpx2.AsyncBaseTransport):
             if name.lower() not in _OF_THE_CONNECTION
         }
         for name, template in self._headers.items():
-            headers[name.lower()] = value = await self._reveal(template)
-            self._wire.hide(value)
+            headers[name.lower()] = await self._wire.revealed(template, self._reveal)
         return headers
 
     def _limit_of(self, answer: EgressStream) -> int | None:

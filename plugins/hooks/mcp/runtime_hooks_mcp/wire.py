@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
+from typing import TYPE_CHECKING
 
-from runtime_core.types import redacted
+from runtime_core.types import spellings
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
 
 __all__ = ("UNREACHABLE", "Wire")
 
@@ -15,6 +20,9 @@ logger = logging.getLogger("runtime.mcp")
 UNREACHABLE = -32098
 
 _TELL = 5
+_SHOWN = 200
+_READ = 4096
+_REFERENCE = re.compile(r"\{\{\s*secret\s*:[^{}]*\}\}")
 #: Shorter words are seldom secret, and stand in every other sentence.
 _WORD = 6
 
@@ -32,16 +40,35 @@ class Wire:
         self.ended = asyncio.Event()
         self.reason = ""
         self._strange = 0
+        self._revealed: dict[str, str] = {}
         self._hidden: set[str] = set()
+        self._secrets: set[str] = set()
+        self._forms: tuple[str, ...] = ()
+        self._secret_forms: tuple[str, ...] = ()
 
-    def hide(self, value: str) -> None:
-        """Remember a credential that the server gets, as a whole and word by word."""
-        if value not in self._hidden:
-            self._hidden.update((value, *(word for word in value.split() if len(word) >= _WORD)))
+    async def revealed(self, template: str, reveal: Callable[[str], Awaitable[str]]) -> str:
+        """Return what the server gets for a configured value, and hide it from now on.
+
+        :param reveal: replaces ``{{secret:NAME}}`` in a text.
+        """
+        value = await reveal(template)
+        if self._revealed.get(template) != value:
+            self._hide(value, [await reveal(each) for each in _REFERENCE.findall(template)])
+            self._revealed[template] = value
+        return value
 
     def masked(self, text: str) -> str:
-        """Return *text* without the credentials, which the server may repeat."""
-        return redacted(text, self._hidden) if self._hidden else text
+        """Return what is said of a failure, or logged, without anything the server was given."""
+        return _without(self._forms, text)
+
+    @property
+    def has_secrets(self) -> bool:
+        """Whether `masked_result` has anything to look for."""
+        return bool(self._secret_forms)
+
+    def masked_result(self, text: str) -> str:
+        """Return a part of a wanted result without secrets."""
+        return _without(self._secret_forms, text)
 
     def suspect(self, reason: str) -> None:
         """Note that something failed, which the server may or may not survive."""
@@ -59,4 +86,22 @@ class Wire:
         """Log a line that is no message: the first few aloud."""
         self._strange += 1
         level = logging.WARNING if self._strange <= _TELL else logging.DEBUG
-        logger.log(level, "MCP server %r wrote what is no message: %.200r", self.name, line[:200])
+        text = self.masked(line[:_READ].decode("utf-8", "backslashreplace"))[:_SHOWN]
+        logger.log(level, "MCP server %r wrote what is no message: %r", self.name, text)
+
+    def _hide(self, value: str, secrets: Iterable[str]) -> None:
+        """Hide a value as a whole and word by word, and the secrets in it."""
+        self._secrets.update(secrets)
+        self._hidden.update(self._secrets, _worth((value, *value.split())))
+        self._forms = spellings(self._hidden)
+        self._secret_forms = spellings(_worth(self._secrets))
+
+
+def _worth(values: Iterable[str]) -> Iterable[str]:
+    return (value for value in values if len(value) >= _WORD)
+
+
+def _without(forms: tuple[str, ...], text: str) -> str:
+    for form in forms:
+        text = text.replace(form, "***")
+    return text

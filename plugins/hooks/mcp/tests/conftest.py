@@ -84,6 +84,14 @@ def start_web() -> Iterator[Callable[..., Web]]:
         server.kill()
 
 
+@pytest.fixture(scope="module")
+def web() -> Iterator[Web]:
+    """Keep one test server behind a URL for all tests of a module."""
+    server = Web(())
+    yield server
+    server.kill()
+
+
 class Kept:
     """A link that is kept connected, and what it becomes."""
 

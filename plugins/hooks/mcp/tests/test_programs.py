@@ -34,7 +34,7 @@ async def test_its_tools_are_listed_with_names_that_fit(server):
     names = [tool.name for tool in info.tools]
     assert (info.name, info.type, info.description) == ("tools", "mcp", "Tools for tests")
     assert names[:3] == ["add", "shout", "fail"]
-    assert len(names) == len(set(names)) == 17
+    assert len(names) == len(set(names)) == 18
     assert sum(name.startswith("two_words__n_code_") for name in names) == 2
     assert all(len(name) <= 64 and name.replace("-", "_").isidentifier() for name in names)
 
@@ -42,6 +42,7 @@ async def test_its_tools_are_listed_with_names_that_fit(server):
 async def test_descriptions_fall_back_on_titles(server):
     said = {tool.name: tool.description for tool in server.link.info.tools}
     assert (said["add"], said["shout"], said["fail"]) == ("Adds.", "Shouts", "Fails")
+    assert said["data"] == "The tool 'data' of the MCP server 'tools'."
 
 
 async def test_schemas_are_passed_on(server):
@@ -182,7 +183,7 @@ async def test_a_call_while_it_is_down_says_why(keep, toolserver):
 async def test_a_list_that_changes_is_read_again(server):
     await server.call("grow")
     info = await server.until(lambda info: any(tool.name == "grown" for tool in info.tools))
-    assert len(info.tools) == 18
+    assert len(info.tools) == 19
     assert await server.call("grown") == "called grown"
 
 
@@ -235,9 +236,10 @@ async def test_it_gets_no_other_environment_than_configured(keep, toolserver, tm
         "PATH": "/usr/bin:/bin",
         "HOME": "/h",
         "LANG": "C",
-        "API_KEY": "s3cret",
+        "API_KEY": "***",
         "WIDTH": "80",
     }
+    assert told["reversed"]["API_KEY"] == "terc3s"
     assert not {"TOKEN", "USER"} & set(told["env"])
     assert told["cwd"] == str(tmp_path)
 
@@ -249,6 +251,62 @@ async def test_a_secret_is_not_shown_in_the_reason(keep):
     async with keep(settings, {"PATH": "/usr/bin:/bin"}, key="s3cret") as kept:
         info = await kept.until(lambda info: "exit code" in info.error)
     assert info.error.endswith("bad key ***")
+
+
+async def test_secrets_are_in_no_result_failure_or_log(keep, toolserver, caplog):
+    caplog.set_level(logging.DEBUG)
+    settings = toolserver(env={"KEY": "Bearer {{secret:key}}", "WIDTH": "80"})
+    async with keep(settings, key="s3cret word") as kept:
+        await kept.up()
+        assert await kept.call("shout", input="80 s3cret") == "80 S3CRET"
+        assert await kept.call("data", a=["s3cret word", 7]) == {"given": {"a": ["***", 7]}}
+        with pytest.raises(TaskFailed) as failure:
+            await kept.call("betray")
+    assert "KEY: ***; WIDTH: 80" in failure.value.message
+    assert "s3cret" not in failure.value.message
+    assert "wrote what is no message" in caplog.text
+    assert "s3cret" not in caplog.text
+
+
+async def test_a_secret_in_an_argument_is_refused(server):
+    request = ToolRequest(
+        hook="tools",
+        tool="data",
+        arguments={"key": "Bearer {{secret:key}}"},
+        secrets={"key": ("key",)},
+    )
+    with pytest.raises(TaskFailed) as failure:
+        await server.link.call(request)
+    assert failure.value.message == (
+        "the argument 'key' names {{secret:key}}, and arguments for MCP servers are sent without "
+        "secrets: put the credential into env of [plugins.mcp-hooks.servers.tools]"
+    )
+
+
+async def test_what_looks_like_a_secret_and_comes_from_a_model_is_a_text(server):
+    said = "{{secret:key}}"
+    assert await server.call("data", key=said) == {"given": {"key": said}}
+
+
+async def test_missing_arguments_are_named(server):
+    with pytest.raises(TaskFailed, match=r"tools\.add: the required arguments are missing: a, b"):
+        await server.call("add")
+
+
+async def test_arguments_no_parser_takes_are_refused_at_once(server):
+    nested = []
+    for _ in range(98):
+        nested = [nested]
+    assert await server.call("data", a=nested) == {"given": {"a": nested}}
+    with pytest.raises(TaskFailed, match="more than 100 levels"):
+        await server.call("data", a=[nested])
+
+
+async def test_a_source_that_was_left_has_no_tools(keep, toolserver):
+    async with keep(toolserver()) as kept:
+        await kept.up()
+    assert kept.link.info.tools == ()
+    assert kept.link.info.error == "it is not connected"
 
 
 async def test_stopping_leaves_no_process_behind(keep, toolserver):

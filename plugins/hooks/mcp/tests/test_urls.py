@@ -11,6 +11,7 @@ from runtime_hooks_mcp.settings import ServerSettings
 
 from runtime_core.errors import TaskFailed, TimedOut, UpstreamError, UpstreamUnavailable
 from runtime_core.testing.loopback import serve
+from runtime_core.types import ToolRequest
 
 
 @pytest.fixture(params=["new", "old"])
@@ -26,7 +27,7 @@ async def server(web, keep):
 
 
 async def test_its_tools_can_be_called(server):
-    assert len(server.link.info.tools) == 17
+    assert len(server.link.info.tools) == 18
     assert await server.call("add", a=1, b=2) == "3"
     assert await server.call("data", x=1) == {"given": {"x": 1}}
     with pytest.raises(TaskFailed, match="no\nluck"):
@@ -71,7 +72,7 @@ async def test_the_time_to_connect_is_no_time_to_live(web, server, keep):
 async def test_a_list_that_changes_is_read_again(server):
     await server.call("grow")
     info = await server.until(lambda info: any(tool.name == "grown" for tool in info.tools))
-    assert len(info.tools) == 18
+    assert len(info.tools) == 19
 
 
 async def test_one_that_dies_fails_its_calls_and_is_found_again(web, server, tmp_path, appears):
@@ -186,6 +187,14 @@ async def test_a_secret_sent_back_is_not_shown(scripted):
     )
     assert "401" in info.error
     assert "s3cret" not in info.error
+
+
+async def test_a_secret_in_an_argument_belongs_into_the_headers(server):
+    request = ToolRequest(
+        hook="tools", tool="data", arguments={"k": "{{secret:key}}"}, secrets={"k": ("key",)}
+    )
+    with pytest.raises(TaskFailed, match=r"into headers of \[plugins\.mcp-hooks\.servers\.tools\]"):
+        await server.link.call(request)
 
 
 async def test_a_metadata_address_is_never_called(keep):

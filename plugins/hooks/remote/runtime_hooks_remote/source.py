@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from runtime_core.errors import NotFound, RuntimeCoreError, UpstreamUnavailable
+from runtime_core.errors import NotFound, RuntimeCoreError, TaskFailed, UpstreamUnavailable
 from runtime_core.types import HookInfo
 from runtime_hooks_remote.calls import Caller, Deadline
 from runtime_hooks_remote.documents import Documents
@@ -102,7 +102,8 @@ class RemoteHooks:
         """Call a tool; without a tool's name the hook's only one.
 
         :raises NotFound: there is no such hook, or it has no such tool.
-        :raises TaskFailed: an argument is wrong, or the service does not want it so.
+        :raises TaskFailed: an argument is wrong or names a secret, or the service does not
+            want it so.
         :raises UpstreamError: the service cannot be reached, or broke.
         :raises TimedOut: it took longer than the hook allows.
         """
@@ -110,6 +111,7 @@ class RemoteHooks:
         hook = await rooms.store.find(request.tenant_id, request.hook)
         if hook is None:
             raise NotFound(f"unknown remote hook {request.hook!r}; see GET /hooks/remote")
+        _refuse_secrets(request)
         deadline = Deadline(hook.timeout, f"hook {hook.name!r}")
         loaded = rooms.documents.get_nowait(request.tenant_id, hook)
         if loaded is None:
@@ -142,6 +144,18 @@ class RemoteHooks:
 
 def _broken(name: str, reason: str) -> HookInfo:
     return HookInfo(name=name, type="remote", error=reason)
+
+
+def _refuse_secrets(request: ToolRequest) -> None:
+    """Refuse a call in whose arguments the chain names a secret: only the hook sends any."""
+    if not request.secrets:
+        return
+    argument, names = next(iter(request.secrets.items()))
+    named = ", ".join(f"{{{{secret:{name}}}}}" for name in names)
+    raise TaskFailed(
+        f"the argument {argument!r} names {named}, and arguments of remote hooks are sent without "
+        f"secrets: put the credential into headers or properties of the hook {request.hook!r}"
+    )
 
 
 def _tool_name(request: ToolRequest, loaded: Loaded) -> str:

@@ -58,6 +58,23 @@ async def test_the_hooks_name_before_the_tools_is_left_out(server: Any, service:
     assert (await server.call("pets.getPet", id="1")).data["target"] == "/pets/1"
 
 
+async def test_a_secret_in_an_argument_is_refused(server: Any, service: Any) -> None:
+    await server.register(service.url)
+    request = ToolRequest(
+        hook="pets",
+        tool="addPet",
+        arguments={"name": "{{secret:key}}"},
+        secrets={"name": ("key",)},
+    )
+    with pytest.raises(TaskFailed) as failure:
+        await server.kernel.toolbox.call(request)
+    assert failure.value.message.endswith(
+        "the argument 'name' names {{secret:key}}, and arguments of remote hooks are sent without "
+        "secrets: put the credential into headers or properties of the hook 'pets'"
+    )
+    assert service.calls() == []
+
+
 async def test_the_only_tool_needs_no_name(server: Any, service: Any, PETS: Any) -> None:
     del PETS["paths"]["/pets"], PETS["paths"]["/pets/{id}"]["delete"]
     service.document = PETS
