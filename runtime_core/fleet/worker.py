@@ -51,7 +51,7 @@ class DownloadWorker:
 
     :param using: gives the provider of a backend in use: tenant and backend id → provider.
     :param parallelism: downloads of this server at the same time.
-    :param per_backend: how many of them may be for the same backend.
+    :param per_backend: how many all servers together may have for the same backend.
     :param lease: seconds after which a download without a sign of life is anybody's.
     :param beat: seconds between signs of life.
     :param poll: seconds between looks at the queue when nobody rings.
@@ -128,7 +128,9 @@ class DownloadWorker:
         at_work = Counter(pull.download.backend_id for pull in self._pulls.values())
         busy = {backend for backend, count in at_work.items() if count >= self._per_backend}
         try:
-            claimed = await self._store.claim(self._owner, lease=self._lease, busy=busy)
+            claimed = await self._store.claim(
+                self._owner, lease=self._lease, per_backend=self._per_backend, busy=busy
+            )
         except RuntimeCoreError as exc:
             _log.warning("the queue of downloads cannot be read now: %s", exc.message)
             return False

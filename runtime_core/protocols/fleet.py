@@ -208,13 +208,14 @@ class DownloadStore(Protocol):
         ...
 
     async def claim(
-        self, owner: str, *, lease: float, busy: Collection[str] = ()
+        self, owner: str, *, lease: float, per_backend: int, busy: Collection[str] = ()
     ) -> tuple[str, Download] | None:
         """Take the next job for *owner*: (tenant id, job), or None when there is nothing to do.
 
         A running job whose lease is over is taken too.  Backends in *busy* are left out.
 
         :param lease: seconds until others may take the job, unless `progress` renews it.
+        :param per_backend: how many jobs of one backend all servers together may be at.
         """
         ...
 

@@ -53,11 +53,13 @@ class DownloadStatements:
         self.enqueue = self._enqueue(database)
         self.next = self._next()
         self.is_any_ready = select(_JOBS.id).where(*self._ready()).limit(1)
+        self.next_backend = self._first_ready(_JOBS.tenant_id, _JOBS.backend_id)
+        self.queue_up = _backend().with_for_update(key_share=True)
         self.claim = self._claim()
         self.progress = self._progress()
         self.finish = delete(_TABLE).where(*_OWN)
         self.fail = self._fail()
-        self.lock_backend = _lock_backend()
+        self.lock_backend = _backend().with_for_update(read=True, key_share=True)
 
     def matching(self, *, model: bool, base_url: bool) -> Select[Any]:
         """Return ``list``, of one ``model`` or of one ``url`` only when asked to."""
@@ -90,17 +92,35 @@ class DownloadStatements:
             _JOBS.status.in_(("queued", "running")),
             _JOBS.free_at <= self._clock,
             _JOBS.backend_id.not_in(bindparam("busy", expanding=True)),
+            self._running_beside() < bindparam("per_backend"),
+        )
+
+    def _running_beside(self) -> ColumnElement[int]:
+        """Count the jobs of the same backend that somebody is at, on any server."""
+        others = _TABLE.alias()
+        return (
+            select(func.count())
+            .select_from(others)
+            .where(
+                others.c.tenant_id == _JOBS.tenant_id,
+                others.c.backend_id == _JOBS.backend_id,
+                others.c.status == "running",
+                others.c.free_at > self._clock,
+            )
+            .correlate(_TABLE)
+            .scalar_subquery()
         )
 
     def _next(self) -> Select[Any]:
-        """Select and lock the next job; one that another transaction holds is passed over."""
-        return (
-            select(_JOBS.tenant_id, _JOBS.id)
-            .where(*self._ready())
-            .order_by(_JOBS.priority.desc(), _JOBS.created_at, _JOBS.id)
-            .limit(1)
-            .with_for_update(skip_locked=True)
+        """Select and lock a backend's next job; one another transaction holds is passed over."""
+        next_job = self._first_ready(_JOBS.id).where(
+            _TENANT, _JOBS.backend_id == bindparam("backend")
         )
+        return next_job.with_for_update(skip_locked=True)
+
+    def _first_ready(self, *columns: ColumnElement[Any]) -> Select[Any]:
+        order = (_JOBS.priority.desc(), _JOBS.created_at, _JOBS.id)
+        return select(*columns).where(*self._ready()).order_by(*order).limit(1)
 
     def _claim(self) -> Update:
         return (
@@ -160,12 +180,10 @@ def _base_url() -> ColumnElement[str]:
     return func.coalesce(stored, _JOBS.base_url)
 
 
-def _lock_backend() -> Select[Any]:
-    """Select a backend, which then cannot be deleted until the end of the transaction."""
-    return (
-        select(_BACKENDS.id)
-        .where(_BACKENDS.tenant_id == bindparam("tenant"), _BACKENDS.id == bindparam("backend"))
-        .with_for_update(read=True, key_share=True)
+def _backend() -> Select[Any]:
+    """Select a backend, to be locked: it cannot be deleted until the end of the transaction."""
+    return select(_BACKENDS.id).where(
+        _BACKENDS.tenant_id == bindparam("tenant"), _BACKENDS.id == bindparam("backend")
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runtime_core.errors import NotFound, Unprocessable
 from runtime_core.storage.download_statements import DownloadStatements
@@ -13,7 +13,7 @@ from runtime_core.tables.rows import can_be_key
 from runtime_core.types import Download
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -80,7 +80,7 @@ class Downloads:
         return _download(await self._database.transaction(work))
 
     async def claim(
-        self, owner: str, *, lease: float, busy: Collection[str] = ()
+        self, owner: str, *, lease: float, per_backend: int, busy: Collection[str] = ()
     ) -> tuple[str, Download] | None:
         """Take the next job for *owner*: (tenant id, job), or None when there is nothing to do.
 
@@ -88,18 +88,18 @@ class Downloads:
         too.  Backends in *busy* are left out.
 
         :param lease: seconds until others may take the job, unless `progress` renews it.
+        :param per_backend: how many jobs of one backend all servers together may be at.
         """
-        wanted = {"busy": list(busy)}
+        wanted = {"busy": list(busy), "per_backend": per_backend}
 
         async def work(connection: AsyncConnection) -> tuple[str, Download] | None:
-            free = (await connection.execute(self._statements.next, wanted)).first()
-            if free is None:
+            key = await self._lock_next(connection, wanted)
+            if key is None:
                 return None
-            key = {"tenant": free.tenant_id, "job": free.id}
             claim = {**key, "claimant": owner, "lease": lease, "now": datetime.now(UTC)}
             await connection.execute(self._statements.claim, claim)
             row = (await connection.execute(self._statements.job, key)).one()
-            return free.tenant_id, _download(row)
+            return key["tenant"], _download(row)
 
         # asking in vain must not make writers wait
         if not await self._database.read(self._statements.is_any_ready, wanted):
@@ -171,6 +171,21 @@ class Downloads:
         """List oldest first."""
         rows = await self._database.read(self._statements.list, {"tenant": tenant_id})
         return [_download(row) for row in rows]
+
+    async def _lock_next(
+        self, connection: AsyncConnection, wanted: Mapping[str, Any]
+    ) -> dict[str, str] | None:
+        """Lock the next job and return its key, None when there is nothing to do."""
+        wanted = dict(wanted)
+        while place := (await connection.execute(self._statements.next_backend, wanted)).first():
+            at = {"tenant": place.tenant_id, "backend": place.backend_id}
+            # servers look for a backend's jobs one after the other, or they would miscount
+            await connection.execute(self._statements.queue_up, at)
+            found = (await connection.execute(self._statements.next, wanted | at)).first()
+            if found is not None:
+                return {"tenant": place.tenant_id, "job": found.id}
+            wanted["busy"] = [*wanted["busy"], place.backend_id]
+        return None
 
 
 def _require_valid(backend_id: str, model: str, priority: int, base_url: str | None) -> None:

@@ -26,8 +26,8 @@ async def enqueue(database, model: str, backend: str = "b1", **more):
     return await database.downloads.enqueue("default", backend, model, **more)
 
 
-async def claim(database, owner: str = OWNER, *, lease: float = 60, busy=()):
-    claimed = await database.downloads.claim(owner, lease=lease, busy=busy)
+async def claim(database, owner: str = OWNER, *, lease: float = 60, per_backend=99, busy=()):
+    claimed = await database.downloads.claim(owner, lease=lease, per_backend=per_backend, busy=busy)
     if claimed is None:
         return None
     tenant, download = claimed
@@ -98,6 +98,37 @@ async def test_busy_backends_are_left_out(database, backends):
     assert await claim(database, busy={"b1", "b2"}) is None
     assert (await claim(database, busy=("b1", "ghost"))).backend_id == "b2"
     assert (await claim(database)).backend_id == "b1"
+
+
+async def test_a_backend_has_so_many_jobs_of_all_servers_at_once(database, backends):
+    for model in ("a", "b", "c"):
+        await enqueue(database, model, "b1", priority=1)
+    await enqueue(database, "a", "b2")
+    first = await claim(database, "server 1", per_backend=2)
+    assert (await claim(database, "server 2", per_backend=2)).backend_id == "b1"
+    assert (await claim(database, "server 3", per_backend=2)).backend_id == "b2"
+    assert await claim(database, "server 3", per_backend=2) is None
+    await database.downloads.finish("server 1", first)
+    assert (await claim(database, "server 3", per_backend=2)).model == "c"
+
+
+async def test_jobs_of_servers_that_are_gone_do_not_count(database, backends):
+    await enqueue(database, "a", priority=1)
+    await enqueue(database, "b")
+    await claim(database, "gone", lease=30, per_backend=1)
+    assert await claim(database, per_backend=1) is None
+    await pass_time(database, 31)
+    assert (await claim(database, per_backend=1)).model == "a"
+    assert await claim(database, per_backend=1) is None
+
+
+async def test_servers_that_claim_at_once_do_not_miscount(database, backends):
+    for number in range(8):
+        await enqueue(database, f"m{number}", "b1" if number % 2 else "b2")
+    claimed = await asyncio.gather(
+        *(claim(database, f"server {number}", per_backend=1) for number in range(8))
+    )
+    assert sorted(one.backend_id for one in claimed if one) == ["b1", "b2"]
 
 
 async def test_a_claim_counts_and_shows(database, backends):
@@ -293,7 +324,7 @@ async def test_tenants_have_their_own_jobs(database):
     for tenant in ("a", "b"):
         await database.backends.create(tenant, name="b", base_url="u", type="t", id="b")
         await database.downloads.enqueue(tenant, "b", "m")
-    claims = [await database.downloads.claim(OWNER, lease=60) for _ in range(2)]
+    claims = [await database.downloads.claim(OWNER, lease=60, per_backend=9) for _ in range(2)]
     assert {tenant for tenant, _ in claims} == {"a", "b"}
     assert len(await database.downloads.remove("a")) == 1
     assert len(await database.downloads.list("b")) == 1
@@ -409,7 +440,7 @@ async def main():
     driver = sqlite if sys.argv[1].startswith("sqlite:") else postgres
     database = driver.connect(sys.argv[1])
     while True:
-        claimed = await database.downloads.claim("dead", lease=600)
+        claimed = await database.downloads.claim("dead", lease=600, per_backend=99)
         if claimed is None:
             print("idle", flush=True)
             await asyncio.sleep(3600)

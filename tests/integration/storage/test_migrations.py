@@ -149,7 +149,7 @@ async def test_a_database_of_the_first_release_keeps_what_is_in_it(database_url,
     await database.groups.ensure_builtin("default")
     await database.groups.assign_backend("default", "internal_chat_group", backend.id)
     job = await database.downloads.enqueue("default", backend.id, "m")
-    assert (await database.downloads.claim("owner", lease=60))[1].id == job.id
+    assert (await database.downloads.claim("owner", lease=60, per_backend=9))[1].id == job.id
 
 
 async def test_undoing_the_fleet_leaves_the_rest(database):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -66,11 +67,17 @@ class Queue:
         return job
 
     async def claim(
-        self, owner: str, *, lease: float, busy: Collection[str] = ()
+        self, owner: str, *, lease: float, per_backend: int, busy: Collection[str] = ()
     ) -> tuple[str, Download] | None:
         self.claims += 1
         await self._called()
-        free = [job for job in self.jobs.values() if job.backend_id not in busy and self._free(job)]
+        at_work = Counter(
+            job.backend_id
+            for job in self.jobs.values()
+            if job.status == "running" and not self._free(job)
+        )
+        full = {*busy, *(backend for backend, jobs in at_work.items() if jobs >= per_backend)}
+        free = [job for job in self.jobs.values() if job.backend_id not in full and self._free(job)]
         if not free:
             return None
         job = max(free, key=lambda job: job.priority)

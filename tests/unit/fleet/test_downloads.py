@@ -41,7 +41,7 @@ def news(model: str, status: str = "pulling") -> DownloadEvent:
 
 async def running(queue: Any, model: str) -> None:
     await queue.enqueue("t", "b1", model)
-    _, job = await queue.claim("somebody", lease=60.0)
+    _, job = await queue.claim("somebody", lease=60.0, per_backend=9)
     await queue.progress("somebody", job, completed=3, total=9, lease=60.0)
 
 
@@ -111,7 +111,7 @@ async def test_tenants_of_any_name_hear_of_their_own(
     for tenant in tenants:
         await queue.enqueue(tenant, "b1", f"of {tenant}")
     for _ in tenants:
-        await queue.claim("somebody", lease=60.0)
+        await queue.claim("somebody", lease=60.0, per_backend=9)
     for tenant in tenants:
         async with aclosing(downloads.watch(tenant)) as events:
             assert (await anext(events)).model == f"of {tenant}"

@@ -224,7 +224,7 @@ async def test_a_download_that_another_server_took_over_stops(
     async with place.worker(beat=0.01):
         await asyncio.wait_for(hub.paused.wait(), 5)
         queue.now = NEVER
-        assert await queue.claim("another", lease=NEVER) is not None
+        assert await queue.claim("another", lease=NEVER, per_backend=9) is not None
         await asyncio.wait_for(hub.closed.wait(), 5)
     assert queue.of("m").status == "running"
 
@@ -351,7 +351,7 @@ async def test_a_dead_servers_jobs_are_taken_over_after_their_lease(
     place: Place, queue: Any, hub: Any
 ) -> None:
     await queue.enqueue("t", "b1", "m")
-    assert await queue.claim("dead", lease=30.0) is not None
+    assert await queue.claim("dead", lease=30.0, per_backend=9) is not None
     async with place.worker(poll=0.01):
         claims = queue.claims
         await queue.until(lambda: queue.claims > claims + 2)
