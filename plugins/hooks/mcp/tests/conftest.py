@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 #: Longer than anything takes on a machine that has other things to do.
 PATIENCE = 60
 
-TOOLSERVER = Path(__file__).with_name("programs") / "toolserver.py"
+PROGRAMS = Path(__file__).with_name("programs")
+TOOLSERVER = PROGRAMS / "toolserver.py"
+LIGHTSERVER = PROGRAMS / "lightserver.py"
 
 
 @pytest.fixture
@@ -38,6 +40,17 @@ def toolserver() -> Callable[..., ServerSettings]:
         return ServerSettings(
             command=sys.executable, args=(str(TOOLSERVER), "stdio", *options), **fields
         )
+
+    return settings
+
+
+@pytest.fixture
+def lightserver() -> Callable[..., ServerSettings]:
+    """Return the settings of a program with few tools, which starts in no time."""
+
+    def settings(**fields: Any) -> ServerSettings:
+        # -S -E: nothing but the standard library
+        return ServerSettings(command=sys.executable, args=("-S", "-E", str(LIGHTSERVER)), **fields)
 
     return settings
 

@@ -60,8 +60,8 @@ class Calls:
 
 class TestProgram(Calls, HookSourceSuite):
     @pytest.fixture
-    def source(self, toolserver: Any) -> HookSource:
-        return ConnectedHooks(toolserver(env={"KEY": "Bearer {{secret:suite}}"}))
+    def source(self, lightserver: Any) -> HookSource:
+        return ConnectedHooks(lightserver(env={"KEY": "Bearer {{secret:suite}}"}))
 
 
 class TestUrl(Calls, HookSourceSuite):
