@@ -222,7 +222,10 @@ def _permits_null(schema: Any) -> bool:
 
 
 def origin(url: str) -> tuple[str, str | None, int | None]:
-    """Return the scheme, host and port of a URL."""
+    """Return the scheme, host and port of a URL; a port that is none makes it nobody's origin."""
     parts = urlsplit(url)
-    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    try:
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        port = None
     return parts.scheme, parts.hostname, port

@@ -571,3 +571,16 @@ async def test_operations_of_another_service_are_left_out(
     assert problem.where == "/paths/~1pets/get"
     assert "register a hook with that endpointUrl" in problem.what
     assert loaded.document.operations["getPet"].server == f"{service.url}/v2"
+
+
+@pytest.mark.parametrize("port", ["99999", "x", "0"])
+async def test_ports_that_are_none_cost_only_what_needs_them(
+    documents: Any, service: Any, PETS: Any, port: str
+) -> None:
+    PETS["paths"]["/pets"]["get"]["servers"] = [{"url": f"http://127.0.0.1:{port}"}]
+    PETS["paths"]["/more"] = {"$ref": f"http://127.0.0.1:{port}/more.json#/path"}
+    service.document = PETS
+    loaded = await documents.get("default", hook(service.url))
+    assert names(loaded) == ["addPet", "getPet", "deletePet"]
+    places = {problem.where for problem in loaded.document.problems}
+    assert places >= {"/paths/~1pets/get", "/paths/~1more"}

@@ -47,6 +47,7 @@ def _address(server: Node, url: str) -> str:
         )
         parts = urlsplit(address)
         usable = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
+        usable = usable and parts.port != 0  # asking for a port that is none raises
     except ValueError as error:
         raise UnusableServer(f"the server's url is malformed: {error}") from error
     if not usable or not _FIT.fullmatch(address) or parts.query or parts.fragment:
