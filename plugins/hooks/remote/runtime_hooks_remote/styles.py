@@ -70,16 +70,20 @@ def path_writer(parameter: Parameter, taken: Collection[str]) -> Writer:
     """Return what writes a value as a part of a path; it never ends, or leaves, its segment."""
     name, explode = parameter.name, parameter.explode
 
-    def write(value: Any) -> list[str]:
-        if value in ("", [], {}):
-            raise TaskFailed(f"the argument {name!r} is a part of the path and must not be empty")
+    def text_of(value: Any) -> str:
         if parameter.media_type:
-            return [escaped(plain(value))]
+            return escaped(plain(value))
         if parameter.style == "matrix":
-            return [_matrix(name, value, explode, taken)]
+            return _matrix(name, value, explode, taken)
         if parameter.style == "label":
-            return [_label(value, explode)]
-        return [_simple(value, escaped, explode)]
+            return _label(value, explode)
+        return _simple(value, escaped, explode)
+
+    def write(value: Any) -> list[str]:
+        text = "" if value in ("", [], {}) else text_of(value)
+        if not text:  # also of a list of nothing: /things/ is another path than /things/{id}
+            raise TaskFailed(f"the argument {name!r} is a part of the path and must not be empty")
+        return [text]
 
     return write
 

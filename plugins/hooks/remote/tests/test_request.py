@@ -511,7 +511,7 @@ def test_path_values_cannot_climb_together() -> None:
         build(literals, {"a": "."})
 
 
-@pytest.mark.parametrize("value", ["", [], {}])
+@pytest.mark.parametrize("value", ["", [], {}, [""], [None], {"a": None}])
 def test_path_values_cannot_be_empty(value: Any) -> None:
     op = operation(parameter("id", "path"), path="/users/{id}")
     with pytest.raises(TaskFailed, match="'id' is a part of the path and must not be empty"):
