@@ -58,18 +58,18 @@ def result_of(answer: EgressAnswer, mask: Mask, *, tool: str) -> Value:
 
     :raises UpstreamProtocolError: it says it is JSON, and is not.
     """
-    body = mask.result(answer.body)
+    body = answer.body
     if not body.strip():
         return Value(None, "any")
     stated = answer.headers.get("content-type", "")
     media_type, charset = _media_type(stated)
     if media_type == "application/json" or media_type.endswith("+json"):
-        return Value(_json(body, charset, tool), "json")
-    if (text := _text(body, media_type, charset)) is not None:
+        return Value(_json(body, charset, mask, tool), "json")
+    if (text := _text(body, media_type, charset, mask)) is not None:
         return Value(text, "string")
-    described: dict[str, Any] = {"contentType": media_type, "size": len(answer.body)}
-    if len(answer.body) <= _SMALL:
-        described["base64"] = b64encode(answer.body).decode()
+    described: dict[str, Any] = {"contentType": media_type, "size": len(body)}
+    if len(body) <= _SMALL:
+        described["base64"] = b64encode(mask.result(body)).decode()
     return Value(described, "json")
 
 
@@ -77,7 +77,7 @@ def refusal(answer: EgressAnswer, mask: Mask, *, tool: str) -> RuntimeCoreError:
     """Return the error for an answer that is none of success."""
     _, charset = _media_type(answer.headers.get("content-type", ""))
     # a credential must not be cut in two before it is looked for
-    text = mask.error(answer.body.decode(charset, "replace")).strip()
+    text = mask.error(_utf8(answer.body, charset).decode()).strip()
     shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
     message = f"{tool} answered {answer.status}" + (f": {shown}" if shown else " without a body")
     if answer.status == 429:
@@ -128,11 +128,17 @@ def _codec(name: str) -> str:
     return found.name
 
 
-def _json(body: bytes, charset: str, tool: str) -> Any:
+def _utf8(body: bytes, charset: str) -> bytes:
+    """Return a text as UTF-8; some codecs give what is no character, and no JSON can hold."""
+    return body.decode(charset, "replace").encode("utf-8", "replace")
+
+
+def _json(body: bytes, charset: str, mask: Mask, tool: str) -> Any:
     try:
         if charset != "utf-8":
             body = body.decode(charset).encode()
-        return _decode(body.removeprefix(_BOM))
+        # credentials are looked for in UTF-8: other encodings spell them in other bytes
+        return _decode(mask.result(body.removeprefix(_BOM)))
     except RecursionError as error:
         raise UpstreamProtocolError(f"{tool} answered JSON of too many levels") from error
     except (msgspec.DecodeError, UnicodeError) as error:
@@ -141,13 +147,13 @@ def _json(body: bytes, charset: str, tool: str) -> Any:
         ) from error
 
 
-def _text(body: bytes, media_type: str, charset: str) -> str | None:
+def _text(body: bytes, media_type: str, charset: str, mask: Mask) -> str | None:
     """Return a body that is a text, or looks like one."""
     if media_type.startswith("text/") or media_type in _TEXTS or media_type.endswith("+xml"):
-        return body.removeprefix(_BOM).decode(charset, "replace")
+        return mask.result(_utf8(body.removeprefix(_BOM), charset)).decode()
     if b"\0" in body:
         return None
     try:
-        return body.decode()
+        return mask.result(body).decode()
     except UnicodeDecodeError:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+from base64 import b64decode
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -441,6 +442,42 @@ async def test_secrets_are_sent_and_come_back_masked(server: Any, service: Any, 
     assert "mine" not in sent
     assert SECRET not in str(result)
     assert "***" in str(result)
+
+
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize(
+    ("charset", "body"), [("utf-7", b"+2AA-x"), ("unicode_escape", b"\\ud800x")]
+)
+async def test_what_is_no_character_in_any_charset_is_replaced(
+    server: Any, service: Any, reply: Any, status: int, charset: str, body: bytes
+) -> None:
+    content_type = f"text/plain; charset={charset}"
+    service.handlers["/pets"] = reply(status, body, content_type=content_type)
+    await server.register(service.url)
+    if status == 200:
+        assert (await server.call("listPets")).data == "?x"
+        return
+    with pytest.raises(TaskFailed) as failure:
+        await server.call("listPets")
+    assert failure.value.message.endswith(": ?x")
+
+
+@pytest.mark.parametrize(
+    ("content_type", "encode"),
+    [
+        ("application/json; charset=utf-16", lambda text: json.dumps(text).encode("utf-16")),
+        ("text/plain; charset=utf-16", lambda text: text.encode("utf-16")),
+        ("image/png", lambda text: b"\0\xff" + text.encode()),
+    ],
+)
+async def test_credentials_are_masked_in_every_encoding(
+    server: Any, service: Any, reply: Any, content_type: str, encode: Callable[[str], bytes]
+) -> None:
+    service.handlers["/pets"] = reply(200, encode(f"you: {SECRET}!"), content_type=content_type)
+    await server.register(service.url, headers={"X-Api-Key": SECRET})
+    data = (await server.call("listPets")).data
+    text = b64decode(data["base64"])[2:].decode() if isinstance(data, dict) else data
+    assert text == "you: ***!"
 
 
 async def test_bearers_are_masked_without_their_scheme_too(server: Any, service: Any) -> None:
