@@ -10,6 +10,9 @@ from runtime_core.protocols import HookSource
 from runtime_core.testing import HookSourceSuite
 from runtime_core.types import PluginContext, ToolRequest, Value
 
+# the coroutines below are run by anyio, which is there with the kernel
+pytestmark = pytest.mark.anyio
+
 
 @pytest.fixture
 def source():
