@@ -51,13 +51,13 @@ async def call_tool(
         result = _result_text(await _answer(call, request, limits.seconds))
     except RuntimeCoreError as error:
         return refused(call, tool_call, str(error), limits)
-    return ToolCalled(call.task.id, tool_call, _cut(result, limits.characters))
+    return ToolCalled(call.task.id, tool_call, _written(_cut(result, limits.characters)))
 
 
 def refused(call: TaskCall, tool_call: ToolCall, reason: str, limits: ToolLimits) -> ToolCalled:
     """Return what the model is told of a call that failed."""
     text = f"tool {tool_call.function.name} execution failed: {_cut(reason, limits.characters)}"
-    return ToolCalled(call.task.id, tool_call, _json(text), failed=True)
+    return ToolCalled(call.task.id, tool_call, _json(_written(text)), failed=True)
 
 
 async def _answer(call: TaskCall, request: ToolRequest, seconds: float) -> Value:
@@ -117,6 +117,11 @@ def _cut(text: str, most: int) -> str:
     if len(text) <= most:
         return text
     return f"{text[:most]}\n[cut: these are the first {most} of {len(text)} characters]"
+
+
+def _written(text: str) -> str:
+    """Return *text* as it can be sent on: halves of surrogate pairs cannot."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _json(data: object) -> str:

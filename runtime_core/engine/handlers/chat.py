@@ -46,6 +46,7 @@ _LASTING = (
     "presence_penalty",
     "frequency_penalty",
     "parallel_tool_calls",
+    "response_format",
 )
 _OVERRIDES = (
     "temperature",
@@ -183,8 +184,8 @@ async def _measured(call: TaskCall, history: ChatHistory, wants: Wanted) -> Want
 def _client_request(call: TaskCall) -> ChatRequest:
     """Return the request the conversation came with.
 
-    A later turn (after tool calls, say) of a chat client's run keeps the client's model and
-    sampling, but not what was meant for the first answer only.
+    A later turn (after tool calls, say) of a chat client's run keeps the client's model, sampling
+    and format, but not what was meant for the first answer only.
     """
     if isinstance(call.value.data, ChatRequest):
         return call.value.data

@@ -35,10 +35,14 @@ class Offer(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What the names that a model may call stand for, and why some hooks' names do not."""
+    """What the names that a model may call stand for, and why some hooks' names do not.
+
+    ``asked`` says that the chain names hooks, whether or not they have tools now.
+    """
 
     targets: Mapping[str, Target]
     warnings: tuple[str, ...] = ()
+    asked: bool = False
 
 
 async def offered_tools(call: TaskCall, config: ExecuteConfig) -> Offer:
@@ -89,7 +93,7 @@ async def known_targets(call: TaskCall) -> Known:
         for config in configs
         for hook, tool in _open(hooks, config.hooks, frozenset(config.hide_tools))
     )
-    return Known(_by_name(found), warnings)
+    return Known(_by_name(found), warnings, asked=True)
 
 
 def _by_name(found: Iterable[Target]) -> dict[str, Target]:

@@ -91,7 +91,7 @@ async def _sort(call: TaskCall, tool_calls: Sequence[ToolCall]) -> _Calls:
         if one.function.name not in of_client
     ]
     found = any(target is not None for _, target in ours)
-    if not found and not (known.targets and isinstance(call.request.input.data, ChatRequest)):
+    if not found and not (known.asked and isinstance(call.request.input.data, ChatRequest)):
         # perhaps tools of a client that is not known here
         return _Calls((), known)
     return _Calls(ours, known)

@@ -248,6 +248,43 @@ async def test_tools_that_fail_are_the_models_business(
     assert "there is no such tool; there are: shop.find, shop.price, shop.order" in unknown
 
 
+@pytest.mark.parametrize("streams", [False, True])
+async def test_a_hook_that_vanishes_is_not_made_the_clients_business(
+    place: Any, client: openai.AsyncOpenAI, streams: bool
+) -> None:
+    listed = place.shop.hooks
+
+    async def once(tenant_id: str) -> Any:
+        place.shop.hooks = gone
+        return await listed(tenant_id)
+
+    async def gone(tenant_id: str) -> Any:
+        return []
+
+    place.shop.hooks = once
+    will_use(place, [FIND], prefix="shop_")
+    options: Any = {"model": "agent", "messages": [USER], "tools": [TOOLS[2]]}
+    if streams:
+        async with client.chat.completions.stream(**options) as stream:
+            answer = await stream.get_final_completion()
+    else:
+        answer = await client.chat.completions.create(**options)
+    [choice] = answer.choices
+    assert (choice.finish_reason, choice.message.tool_calls) == ("stop", None)
+    assert choice.message.content.endswith("85 in all.")
+    assert "hook 'shop' is left out" in place.asked()[-1][1]
+
+
+async def test_the_answer_after_tools_has_the_format_that_was_asked_for(
+    place: Any, client: openai.AsyncOpenAI
+) -> None:
+    as_json: Any = {"type": "json_object"}
+    will_use(place, [FIND], prefix="shop_")
+    await client.chat.completions.create(model="agent", messages=[USER], response_format=as_json)
+    formats = [one.json.get("response_format") for one in place.upstream.requests[-2:]]
+    assert formats == [as_json, as_json]
+
+
 async def test_a_model_that_fails_after_its_tools_is_an_error_of_the_stream(
     place: Any, client: openai.AsyncOpenAI
 ) -> None:

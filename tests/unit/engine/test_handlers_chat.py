@@ -187,18 +187,17 @@ async def test_a_historys_model_is_not_wanted(bench):
     assert result.output.model == "old"
 
 
-async def test_a_later_turn_keeps_the_clients_model_and_sampling(bench):
+async def test_a_later_turn_keeps_the_clients_model_sampling_and_format(bench):
     chain = bench.chain({"id": "a", **chat()}, {"id": "b", **chat()})
     bench.models.answers("x")
     bench.models.answers("y")
-    asked = request(
-        temperature=0.3, max_tokens=5, tool_choice="required", response_format={"type": "text"}
-    )
+    as_json = {"type": "json_object"}
+    asked = request(temperature=0.3, max_tokens=5, tool_choice="required", response_format=as_json)
     await bench.run(chain, asked)
     wanted, second = bench.models.asked[1]
     assert wanted.models == ("asked",)
     assert (second.temperature, second.max_tokens) == (0.3, 5)
-    assert (second.tool_choice, second.response_format) == (None, None)
+    assert (second.tool_choice, second.response_format) == (None, as_json)
     assert [message.content for message in second.messages] == ["hi", "x"]
 
 
@@ -690,6 +689,14 @@ async def test_the_limits_of_tools_can_be_set(bench, execute):
     assert others == [cut, "01234567", json.dumps(f"tool fails execution failed: {cut}")]
 
 
+@pytest.mark.parametrize("answer", [Value("h\ud800i", "string"), TaskFailed("h\ud800i")])
+async def test_half_characters_of_tools_are_replaced(bench, execute, answer):
+    bench.hooks.add("web", "odd", answer)
+    result = await execute(called(("odd", "{}")))
+    assert result.steps[0].transition == "tools_executed"
+    assert "h?i" in result.messages[-1].content
+
+
 async def test_a_result_that_is_no_json_is_told(bench, execute):
     bench.hooks.add("web", "odd", Value({"a": object()}, "json"))
     result = await execute(called(("odd", "{}")))
@@ -742,6 +749,19 @@ async def test_a_tool_that_does_not_exist_is_told_to_the_model(bench):
         "tool dead.look execution failed: there is no such tool; there are: web.search" in content
     )
     assert "hook 'dead' is left out, it cannot be used now: refused" in content
+
+
+@pytest.mark.parametrize("hook", ["gone", "web"])
+async def test_a_tool_that_is_gone_is_told_to_the_model(bench, hook):
+    bench.hooks.add("web", "search", Value("found", "string"))
+    config = {"hooks": [hook], "hide_tools": ["search"]}
+    chain = bench.chain(
+        {"id": "a", **chat(execute_config=config)}, {"id": "t", "handler": "execute_tool_calls"}
+    )
+    bench.models.calls(("web.search", "{}"))
+    result = await bench.run(chain, request(tools=CLIENT))
+    assert result.steps[1].transition == "tools_executed"
+    assert "there is no such tool; there are none" in result.messages[-1].content
 
 
 async def test_calls_of_the_same_id_are_kept_apart(bench):
