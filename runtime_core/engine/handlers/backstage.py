@@ -100,9 +100,14 @@ class _Conversation:
 
 
 def _after(messages: Sequence[Message], last: Message) -> tuple[Message, ...]:
-    """Return what follows the latest message that says what *last* does."""
+    """Return what follows the latest message of the client that says what *last* does.
+
+    Results of the run's own tools may say the same; unlike a client's messages they have no time.
+    """
     for index in range(len(messages) - 1, -1, -1):
-        if _said(messages[index]) == _said(last):
+        message = messages[index]
+        own = message.role == "tool" and not message.timestamp
+        if not own and _said(message) == _said(last):
             return tuple(messages[index + 1 :])
     return ()
 

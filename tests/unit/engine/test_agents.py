@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from runtime_core.engine.handlers.backstage import Backstage
 from runtime_core.errors import UpstreamUnavailable
@@ -268,6 +269,23 @@ async def test_what_the_client_has_not_seen_is_put_back(bench, agent):
     last = await bench.run(chain, request(*conversation))
     assert sent(bench) == [*before, *once, *own]
     assert last.messages[-1].content == "Done."
+
+
+async def test_results_that_look_like_the_clients_are_put_back_whole(bench, agent):
+    conversation = [Message(role="user", content="hi")]
+    for _ in range(2):
+        bench.models.calls(("web_search", "{}"), ("web_search", "{}"))
+        bench.models.calls(("mine", "{}"))
+        turn = await bench.run(agent(), request(*conversation))
+        asking, result = answered(turn)
+        # ids come again: some services count calls anew in each answer
+        assert result.tool_call_id == turn.messages[-3].tool_call_id == "call-0"
+        conversation += [asking, replace(result, content="found")]
+    bench.models.answers("Done.")
+    await bench.run(agent(), request(*conversation))
+    hidden = [("assistant", ["web_search", "web_search"]), ("tool", "found"), ("tool", "found")]
+    own = [("assistant", ["mine"]), ("tool", "found")]
+    assert sent(bench) == [("user", "hi"), *hidden, *own, *hidden, *own]
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,10 @@ def completion_of(finished: RunFinished, model: str) -> ChatCompletion:
             f"the chain ended with {finished.output_type}, which is no chat answer; let it end "
             "with a chat_completion or convert_to_openai_chat_response task, or with text"
         )
-    return replace(output, model=model or output.model)
+    message = output.message
+    if message is not None and message.role != "assistant":
+        message = Message(role="assistant", content=message.content)
+    return replace(output, model=model or output.model, message=message)
 
 
 def begins(event: RunEvent) -> bool:

@@ -162,6 +162,13 @@ def test_text_and_conversations_are_answers(output, kind, content):
     assert (completion.model, completion.message.content) == ("asked", content)
 
 
+@pytest.mark.parametrize("role", ["tool", "user"])
+def test_the_answer_is_the_assistants_whoever_spoke_last(role):
+    message = Message(role=role, content="42", tool_call_id="c", name="n")
+    completion = completion_of(RunFinished(ChatHistory((message,)), "chat_history"), "asked")
+    assert completion.message == assistant("42")
+
+
 def test_other_outputs_are_refused_with_the_way_out():
     with pytest.raises(TaskFailed, match=r"ended with vector.*convert_to"):
         completion_of(RunFinished([1.0], "vector"), "asked")
