@@ -90,21 +90,19 @@ class Downloads:
         :param lease: seconds until others may take the job, unless `progress` renews it.
         :param per_backend: how many jobs of one backend all servers together may be at.
         """
-        wanted = {"busy": list(busy), "per_backend": per_backend}
-
-        async def work(connection: AsyncConnection) -> tuple[str, Download] | None:
-            key = await self._lock_next(connection, wanted)
-            if key is None:
+        passed_over = list(busy)
+        while True:
+            wanted = {"busy": passed_over, "per_backend": per_backend}
+            # asking in vain must not make writers wait
+            places = await self._database.read(self._statements.next_backend, wanted)
+            if not places:
                 return None
-            claim = {**key, "claimant": owner, "lease": lease, "now": datetime.now(UTC)}
-            await connection.execute(self._statements.claim, claim)
-            row = (await connection.execute(self._statements.job, key)).one()
-            return key["tenant"], _download(row)
-
-        # asking in vain must not make writers wait
-        if not await self._database.read(self._statements.is_any_ready, wanted):
-            return None
-        return await self._database.transaction(work)
+            tenant_id, backend_id = places[0].tenant_id, places[0].backend_id
+            at = {"tenant": tenant_id, "backend": backend_id}
+            claim = {"claimant": owner, "lease": lease, "now": datetime.now(UTC)}
+            if claimed := await self._claim_at(at, wanted, claim):
+                return tenant_id, claimed
+            passed_over = [*passed_over, backend_id]
 
     async def progress(
         self, owner: str, download: Download, *, completed: int, total: int, lease: float
@@ -172,20 +170,26 @@ class Downloads:
         rows = await self._database.read(self._statements.list, {"tenant": tenant_id})
         return [_download(row) for row in rows]
 
-    async def _lock_next(
-        self, connection: AsyncConnection, wanted: Mapping[str, Any]
-    ) -> dict[str, str] | None:
-        """Lock the next job and return its key, None when there is nothing to do."""
-        wanted = dict(wanted)
-        while place := (await connection.execute(self._statements.next_backend, wanted)).first():
-            at = {"tenant": place.tenant_id, "backend": place.backend_id}
+    async def _claim_at(
+        self, at: Mapping[str, str], wanted: Mapping[str, Any], claim: Mapping[str, object]
+    ) -> Download | None:
+        """Take a backend's next job, None when others were faster.
+
+        In a transaction of its own: who waits for one backend holds no other.
+        """
+
+        async def work(connection: AsyncConnection) -> Download | None:
             # servers look for a backend's jobs one after the other, or they would miscount
-            await connection.execute(self._statements.queue_up, at)
-            found = (await connection.execute(self._statements.next, wanted | at)).first()
-            if found is not None:
-                return {"tenant": place.tenant_id, "job": found.id}
-            wanted["busy"] = [*wanted["busy"], place.backend_id]
-        return None
+            if (await connection.execute(self._statements.queue_up, at)).first() is None:
+                await connection.execute(self._statements.queue_up_at_oldest, at)
+            found = (await connection.execute(self._statements.next, {**wanted, **at})).first()
+            if found is None:
+                return None
+            key = {"tenant": at["tenant"], "job": found.id}
+            await connection.execute(self._statements.claim, {**claim, **key})
+            return _download((await connection.execute(self._statements.job, key)).one())
+
+        return await self._database.transaction(work)
 
 
 def _require_valid(backend_id: str, model: str, priority: int, base_url: str | None) -> None:

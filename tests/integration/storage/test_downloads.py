@@ -131,6 +131,15 @@ async def test_servers_that_claim_at_once_do_not_miscount(database, backends):
     assert sorted(one.backend_id for one in claimed if one) == ["b1", "b2"]
 
 
+async def test_servers_do_not_miscount_the_jobs_of_a_backend_that_is_not_stored(database):
+    for number in range(8):
+        await enqueue(database, f"m{number}", "static:gpu", base_url="http://gpu")
+    claimed = await asyncio.gather(
+        *(claim(database, f"server {number}", per_backend=1) for number in range(8))
+    )
+    assert len([one for one in claimed if one]) == 1
+
+
 async def test_a_claim_counts_and_shows(database, backends):
     queued = await enqueue(database, "m")
     claimed = await claim(database)
