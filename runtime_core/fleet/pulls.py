@@ -62,10 +62,14 @@ class Pull:
         provider: PullingProvider,
         store: DownloadStore,
         tell: Callable[[Pull], Awaitable[None]],
+        *,
+        check: Callable[[], None] = lambda: None,
     ) -> bool:
         """Fetch the model; False when the job was taken out of the queue meanwhile.
 
         :param tell: called when there is something to tell the watchers.
+        :param check: called again and again, and at the end; raises when the model arrives where
+            it is not wanted any more.
         :raises RuntimeCoreError: it cannot be fetched now, or stands still.
         """
         pulling = asyncio.create_task(
@@ -73,7 +77,7 @@ class Pull:
         )
         pulling.add_done_callback(lambda _: self._wake.set())
         try:
-            return await self._keep(pulling, store)
+            return await self._keep(pulling, store, check)
         finally:
             pulling.cancel()
             await asyncio.gather(pulling, return_exceptions=True)
@@ -115,7 +119,9 @@ class Pull:
             return True
         return time.monotonic() - self._told_at >= _AT_LEAST_EVERY_S
 
-    async def _keep(self, pulling: asyncio.Task[None], store: DownloadStore) -> bool:
+    async def _keep(
+        self, pulling: asyncio.Task[None], store: DownloadStore, check: Callable[[], None]
+    ) -> bool:
         while not pulling.done():
             self._wake.clear()
             try:
@@ -125,6 +131,7 @@ class Pull:
                 self._check_moving()
             if not pulling.done() and not await self._renew(store):
                 return False
+            check()
         await pulling
         return True
 

@@ -182,9 +182,11 @@ class Reconciler:
 
     def _apply(self, declarations: Declarations) -> None:
         wanted = desired(self._static, declarations, self._connector.type_of)
+        before = set(self._catalog.backends)
         self._catalog.apply([self._backend(one) for one in wanted], declarations.models)
         self._declared = declarations
-        known = {backend.id for backend in self._catalog.backends}
+        # one that was configured anew may be another place, which was never asked
+        known = {backend.id for backend in self._catalog.backends if backend in before}
         self._asked_for = {id: names for id, names in self._asked_for.items() if id in known}
 
     def _backend(self, one: Desired) -> Backend:

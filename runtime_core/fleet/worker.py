@@ -8,6 +8,7 @@ import random
 import uuid
 from collections import Counter
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from runtime_core.errors import (
@@ -38,6 +39,9 @@ _log = logging.getLogger("runtime.fleet")
 
 _MOST_ATTEMPTS = 8
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 5.0, 600.0
+
+#: No ``Retry-After`` puts an attempt off for longer than this (seconds).
+_LONGEST_PATIENCE_S = 3600.0
 
 #: How long a stopping server tries to give a job back; others take it after its lease anyway.
 _FAREWELL_S = 2.0
@@ -190,11 +194,21 @@ class DownloadWorker:
         _log.info("fetching %s to %s", download.model, download.base_url)
         try:
             with self._using(pull.tenant_id, download.backend_id) as provider:
-                if not await pull.run(_fetching(provider, download), self._store, self._tell):
+                fetching = _fetching(provider, download)
+                check = partial(self._check_place, pull, fetching)
+                if not await pull.run(fetching, self._store, self._tell, check=check):
                     return "removed"
         except RuntimeCoreError as exc:
             return exc
         return "there"
+
+    def _check_place(self, pull: Pull, fetching: PullingProvider) -> None:
+        """Raise when the backend is not where the model arrives any more."""
+        with self._using(pull.tenant_id, pull.download.backend_id) as now:
+            if now is not None and now is not fetching:
+                raise UpstreamUnavailable(
+                    "the backend was configured anew meanwhile, and is asked once more as it is now"
+                )
 
     async def _tell(self, pull: Pull) -> None:
         await self._news.tell(pull.tenant_id, pull.event())
@@ -227,7 +241,8 @@ class DownloadWorker:
         download, attempts = pull.download, max(pull.download.attempts, 1)
         retry_in: float | None = None
         if error.retryable and attempts < _MOST_ATTEMPTS:
-            retry_in = max(error.retry_after or 0.0, self._retry_after(attempts))
+            patience = min(error.retry_after or 0.0, _LONGEST_PATIENCE_S)
+            retry_in = max(patience, self._retry_after(attempts))
         elif isinstance(error, _NotInUse):
             # a failed job would be in the way of a backend that is put to use again
             await self._store.finish(self._owner, download)

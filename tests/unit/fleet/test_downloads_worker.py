@@ -186,6 +186,57 @@ async def test_a_cancelled_download_stops_at_once(place: Place, queue: Any, hub:
     assert "success" not in [event.status for event in place.told]
 
 
+async def test_a_backend_that_is_configured_anew_fetches_where_it_is_now(
+    place: Place, queue: Any, hub: Any, new_hub: Any
+) -> None:
+    hub.will(PullProgress("pulling", 1, 9), "PAUSE")
+    async with place.worker(poll=0.01, beat=0.01):
+        await place.downloads.enqueue("t", "b1", "m")
+        await asyncio.wait_for(hub.paused.wait(), 5)
+        place.hubs["b1"] = there = new_hub()
+        await asyncio.wait_for(hub.closed.wait(), 5)
+        assert "configured anew" in (await place.until("queued")).error
+        await place.until("success")
+    assert (hub.models_, there.models_) == (set(), {"m"})
+    assert queue.jobs == {}
+
+
+async def test_a_model_that_arrives_where_the_backend_was_is_fetched_once_more(
+    place: Place, hub: Any, new_hub: Any
+) -> None:
+    hub.will(PullProgress("pulling", 1, 9), "PAUSE")
+    async with place.worker(poll=0.01):
+        await place.downloads.enqueue("t", "b1", "m")
+        await asyncio.wait_for(hub.paused.wait(), 5)
+        place.hubs["b1"] = there = new_hub()
+        hub.go_on.set()
+        await place.until("success")
+    assert (hub.models_, there.models_) == ({"m"}, {"m"})
+
+
+async def test_a_download_to_a_backend_that_is_taken_out_of_use_comes_to_its_end(
+    place: Place, hub: Any
+) -> None:
+    hub.will(PullProgress("pulling", 1, 9), "PAUSE")
+    async with place.worker():
+        await place.downloads.enqueue("t", "b1", "m")
+        await asyncio.wait_for(hub.paused.wait(), 5)
+        del place.hubs["b1"]
+        hub.go_on.set()
+        await place.until("success")
+    assert hub.models_ == {"m"}
+
+
+async def test_a_service_that_asks_for_years_of_patience_is_asked_again_in_an_hour(
+    queue: Any, place: Place, hub: Any
+) -> None:
+    hub.will(UpstreamRateLimited("slow down", retry_after=1e20))
+    async with place.worker():
+        await place.downloads.enqueue("t", "b1", "m")
+        await place.until("queued")
+    assert queue.retries == [3600.0]
+
+
 async def test_only_what_was_cancelled_stops(
     place: Place, queue: Any, hub: Any, new_hub: Any
 ) -> None:

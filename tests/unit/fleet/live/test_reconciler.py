@@ -404,6 +404,19 @@ class TestWanted:
             puller.reconciler.look("id-a")
             await until(lambda: len(puller.asked) == 2)
 
+    async def test_a_backend_that_is_configured_anew_is_asked_anew(
+        self, puller, reader, stored, declared, until
+    ):
+        reader.declare(stored("a"), stored("b"), models=[declared("x")])
+        async with puller.running():
+            await until(lambda: len(puller.asked) == 2)
+            moved = stored("a", base_url="http://elsewhere")
+            reader.declare(moved, stored("b"), models=[declared("x")])
+            await puller.reconciler.changed()
+            await until(lambda: len(puller.asked) == 3)
+            puller.reconciler.look("id-b")
+        assert puller.asked[2:] == [("default", "id-a", "x")]
+
     async def test_a_queue_that_cannot_be_written_is_tried_again(
         self, puller, reader, stored, declared, until
     ):
