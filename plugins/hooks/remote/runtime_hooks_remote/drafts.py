@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from runtime_core.errors import AddressRefused, Unprocessable
@@ -14,7 +14,7 @@ from runtime_hooks_remote.hook import Draft, Options
 from runtime_hooks_remote.injection import Injection
 from runtime_hooks_remote.request import origin
 from runtime_hooks_remote.shaping import check_shape
-from runtime_hooks_remote.wire import masked
+from runtime_hooks_remote.wire import is_mask, masked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from runtime_hooks_remote.wire import HookBody, PropertyBody
 
 __all__ = ("draft_of", "injection_of")
+
+T = TypeVar("T")
 
 _WHAT = "remote hook"
 _LONGEST_URL = 2048
@@ -82,10 +84,21 @@ class _Kept(NamedTuple):
             return cls()
         return cls(stored.injection, origin(stored.endpoint_url) != origin(endpoint))
 
-    def or_given(self, name: str, given: str, stored: object, param: str) -> str:
-        """Return what to store: what is stored where *given* is only the mask of it."""
-        if not isinstance(stored, str) or given != masked(name, stored) or given == stored:
+    def header(self, name: str) -> str:
+        """Return the stored header of a name, in whichever letter case; "" for none."""
+        named = (v for k, v in self.injection.headers.items() if k.lower() == name.lower())
+        return next(named, "")
+
+    def or_given(self, name: str, given: str, stored: T, param: str) -> str | T:
+        """Return what to store: what is stored where *given* is only the mask of it.
+
+        :param stored: None or "" for nothing.
+        :raises Unprocessable: *given* is the mask of something else.
+        """
+        if given == stored or not is_mask(name, given):
             return given
+        if stored in (None, "") or given != masked(name, stored):
+            raise _wrong(param, "only masks a credential, and not the stored one: send it whole")
         if self.moves:
             raise _wrong(param, "the hook moves to another service: send the credential for it")
         return stored
@@ -103,7 +116,7 @@ def injection_of(body: HookBody, kept: _Kept | None = None) -> Injection:
         _check_header_name(name, param)
         if not value:
             raise _wrong(param, "a header needs a value")
-        text = kept.or_given(name, value, kept.injection.headers.get(name), param)
+        text = kept.or_given(name, value, kept.header(name), param)
         headers[name] = _checked_text(text, param)
     if len(headers) > _MOST_HEADERS:
         raise _wrong("headers", f"there are {len(headers)}, at most {_MOST_HEADERS} are allowed")
@@ -126,9 +139,10 @@ def _with_property(headers: dict[str, str], given: PropertyBody | None, kept: _K
     if isinstance(value, str):
         stored = kept.injection.value if kept.injection.name == name else None
         value = kept.or_given(name, value, stored, "properties.value")
-        if value and place in ("header", "cookie"):
+    if value and isinstance(value, str):
+        if place in ("header", "cookie"):
             _checked_text(value, "properties.value")
-        elif value:
+        else:
             require_value(value, _WHAT, param="properties.value", limit=_LONGEST_VALUE)
     return Injection(headers=headers, name=name, value=value, place=place)
 

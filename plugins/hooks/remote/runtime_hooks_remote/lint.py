@@ -77,6 +77,8 @@ def lint(
     problems = [*loaded.document.problems] if loaded else []
     if info.error:
         problems.append(Problem("", info.error))
+    others = [*others]
+    problems += _shadows(info, others)
     return Lint(info.name, reports, problems, _collisions(info, others))
 
 
@@ -111,6 +113,17 @@ def _is_described(schema: Any) -> bool:
     return isinstance(schema, dict) and bool(
         schema.get("description") or "enum" in schema or "const" in schema or "$ref" in schema
     )
+
+
+def _shadows(info: HookInfo, others: Iterable[HookInfo]) -> Iterator[Problem]:
+    """Say whether calls of this name reach another hook, of an earlier source."""
+    for other in others:
+        if other.name == info.name and other.type != info.type:
+            yield Problem(
+                "",
+                f"a hook of type {other.type} has the name {info.name!r} too, and gets the calls: "
+                "give this one another name",
+            )
 
 
 def _collisions(info: HookInfo, others: Iterable[HookInfo]) -> list[Collision]:

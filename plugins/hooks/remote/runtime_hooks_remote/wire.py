@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET, Struct, UnsetType, field
 
 from runtime_hooks_remote.masks import REFERENCE, is_sensitive
+from runtime_hooks_remote.texts import plain
 
 if TYPE_CHECKING:
     from runtime_core.types import HookInfo, Tool
@@ -24,6 +25,7 @@ __all__ = (
     "PropertyWire",
     "ToolWire",
     "hook_wire",
+    "is_mask",
     "local_hook_wire",
     "masked",
     "tool_wire",
@@ -157,17 +159,26 @@ def local_hook_wire(hook: HookInfo) -> LocalHookWire:
 def masked(name: str, value: Any) -> Any:
     """Return a header's or property's value as it may be shown.
 
-    A credential is shown as ``Bearer sk-…abcd``; references to secrets, and what is no
-    credential, as they are.
+    A credential, which may be a number, is shown as ``Bearer sk-…abcd``; references to secrets,
+    and what is no credential, as they are.
     """
-    if not isinstance(value, str) or not is_sensitive(name, value) or _is_reference(value):
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
         return value
-    scheme, space, rest = value.partition(" ")
+    text = plain(value)
+    if not is_sensitive(name, text) or _is_reference(text):
+        return value
+    scheme, space, rest = text.partition(" ")
     if space and scheme.isalpha():
         return f"{scheme} {_hidden(rest)}"
-    return _hidden(value)
+    return _hidden(text)
 
 
+def is_mask(name: str, text: str) -> bool:
+    """Whether *text* is how `masked` shows some credential, and cannot be one."""
+    return is_sensitive(name, text) and _MASK.fullmatch(text.strip()) is not None
+
+
+_MASK = re.compile(r"(?:[A-Za-z]+ )?(?:.{3}….{4}|…)", re.DOTALL)
 _LONE = re.compile(rf"(?:[A-Za-z]+ +)?{REFERENCE.pattern}")
 
 #: A credential shorter than this is hidden whole: seven characters would be too much of it.

@@ -279,9 +279,54 @@ async def test_a_mask_is_not_taken_for_another_headers_credential(
     hook = await server.register(service.url, headers={"X-Api-Key": SECRET})
     body = {**hook, "headers": {"X-Other-Key": hook["headers"]["X-Api-Key"]}}
     answer = await server.send("PUT", f"/hooks/remote/{hook['id']}", body)
-    assert answer.status_code == 200
+    assert answer.status_code == 422
+    assert answer.json()["error"]["param"] == "headers.X-Other-Key"
     await server.call("listPets")
-    assert SECRET not in str(service.requests)
+    assert "x-other-key" not in str(service.requests)
+
+
+async def test_letter_case_makes_no_difference_to_credentials_that_come_back(
+    server: Any, service: Any
+) -> None:
+    hook = await server.register(service.url, headers={"X-Api-Key": SECRET})
+    body = {**hook, "headers": {"x-api-key": hook["headers"]["X-Api-Key"]}}
+    await server.send("PUT", f"/hooks/remote/{hook['id']}", body)
+    await server.call("listPets")
+    assert service.calls()[0].headers["x-api-key"] == SECRET
+
+
+async def test_a_mask_of_a_credential_that_was_changed_since_is_refused(
+    server: Any, service: Any
+) -> None:
+    shown = await server.register(service.url, headers={"Authorization": f"Bearer {SECRET}"})
+    path = f"/hooks/remote/{shown['id']}"
+    newer = {**shown, "headers": {"Authorization": "Bearer another-credential"}}
+    assert (await server.send("PUT", path, newer)).status_code == 200
+    answer = await server.send("PUT", path, {**shown, "timeoutMs": 6000})
+    assert answer.json()["error"]["param"] == "headers.Authorization"
+    await server.call("listPets")
+    assert service.calls()[0].headers["authorization"] == "Bearer another-credential"
+
+
+@pytest.mark.parametrize("value", ["sk-…cret", "…", "Bearer sk-…cret"])
+async def test_a_mask_cannot_be_registered(server: Any, value: str) -> None:
+    hook = {"name": "pets", "endpointUrl": "http://127.0.0.1:9", "timeoutMs": 5000}
+    answer = await server.send("POST", "/hooks/remote", {**hook, "headers": {"X-Key": value}})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (422, "headers.X-Key")
+    answer = await server.send(
+        "POST", "/hooks/remote", {**hook, "properties": {"name": "api_key", "value": value}}
+    )
+    assert (answer.status_code, answer.json()["error"]["param"]) == (422, "properties.value")
+
+
+async def test_a_credential_may_be_a_number(server: Any, service: Any) -> None:
+    hook = await server.register(
+        service.url, properties={"name": "api_key", "value": 1234567890123456, "in": "query"}
+    )
+    assert hook["properties"]["value"] == "123…3456"
+    await server.send("PUT", f"/hooks/remote/{hook['id']}", {**hook, "timeoutMs": 6000})
+    await server.call("listPets")
+    assert service.calls()[0].target == "/pets?api_key=1234567890123456"
 
 
 async def test_credentials_do_not_follow_to_another_address(
@@ -448,6 +493,19 @@ async def test_lint_warns(server: Any, PETS: Any) -> None:
         "needed"
     )
     assert tools["x" * 64]["warnings"] == [f"hook.{'x' * 64} is longer than 64 characters"]
+
+
+async def test_lint_names_a_hook_that_gets_the_calls(server: Any, service: Any) -> None:
+    await server.register(service.url, "echo")
+    report = (await server.send("POST", "/hooks/lint", {"name": "echo"})).json()
+    assert report["tools"][0]["name"] == "listPets"
+    assert report["problems"] == [
+        {
+            "where": "",
+            "what": "a hook of type local has the name 'echo' too, and gets the calls: "
+            "give this one another name",
+        }
+    ]
 
 
 async def test_lint_names_collisions(server: Any, service: Any, other_service: Any) -> None:
