@@ -67,6 +67,7 @@ class EgressClient(Protocol):
         timeout: float | None = ...,  # noqa: ASYNC109 - a limit of the whole exchange
         max_bytes: int | None = ...,
         redirects: int = ...,
+        confidential: bool = ...,
     ) -> EgressAnswer:
         """Call *url* and return the whole answer, whatever its status; see `stream`."""
         ...
@@ -81,6 +82,7 @@ class EgressClient(Protocol):
         timeout: float | None = ...,
         max_bytes: int | None = ...,
         redirects: int = ...,
+        confidential: bool = ...,
     ) -> AbstractAsyncContextManager[EgressStream]:
         """Call *url* and give the answer, whatever its status, its body not yet read.
 
@@ -88,6 +90,7 @@ class EgressClient(Protocol):
         :param timeout: seconds for everything, redirects and body included; None: no limit.
         :param max_bytes: of the body, decompressed; None: no limit.
         :param redirects: how many are followed; 0 gives the redirecting answer itself.
+        :param confidential: whether the body holds a credential: another origin does not get it.
         :raises AddressRefused: the address, or one it redirects to, is out of bounds.
         :raises TaskFailed: the method or a header is none; nothing has been sent.
         :raises UpstreamError: no connection, a broken or garbled answer, or one that is too large.

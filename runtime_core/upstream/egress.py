@@ -129,6 +129,7 @@ class EgressClient:
         timeout: float | None = 30.0,  # noqa: ASYNC109 - a limit of the whole exchange
         max_bytes: int | None = MAX_ANSWER,
         redirects: int = 5,
+        confidential: bool = False,
     ) -> Answer:
         """Call *url* and return the whole answer, whatever its status.
 
@@ -142,6 +143,7 @@ class EgressClient:
             timeout=timeout,
             max_bytes=max_bytes,
             redirects=redirects,
+            confidential=confidential,
         ) as answer:
             return Answer(answer.status, answer.headers, await answer.read(), answer.url)
 
@@ -156,6 +158,7 @@ class EgressClient:
         timeout: float | None = 30.0,  # noqa: ASYNC109 - a limit of the whole exchange
         max_bytes: int | None = MAX_ANSWER,
         redirects: int = 5,
+        confidential: bool = False,
     ) -> AsyncIterator[StreamedAnswer]:
         """Call *url* and give the answer, whatever its status, its body not yet read.
 
@@ -165,14 +168,16 @@ class EgressClient:
         :param timeout: seconds for everything, redirects and body included; None: no limit.
         :param max_bytes: of the body, decompressed; None: no limit.
         :param redirects: how many are followed; 0 gives the redirecting answer itself.
+        :param confidential: whether the body holds a credential: another origin does not get it.
         :raises AddressRefused: the address, or one it redirects to, is out of bounds.
         :raises TaskFailed: the method or a header is none; nothing has been sent.
         :raises UpstreamUnavailable: no connection, or it broke.
         :raises UpstreamProtocolError: the answer is garbled, or ended half-way.
-        :raises UpstreamError: the answer is too large, or redirects too often.
+        :raises UpstreamError: the answer is too large, or redirects too often, or a confidential
+            body elsewhere.
         :raises TimedOut: it took longer than *timeout*.
         """
-        sent = prepare(method, url, headers, body)
+        sent = prepare(method, url, headers, body, confidential=confidential)
         try:
             async with asyncio.timeout(timeout) as timer:
                 sent, response = await self._follow(sent, redirects)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from multidict import CIMultiDict
 
-from runtime_core.errors import TaskFailed
+from runtime_core.errors import TaskFailed, UpstreamError
 from runtime_core.upstream.locations import locate
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class Outgoing:
     address: IPv4Address | IPv6Address | None
     headers: CIMultiDict[str]
     body: bytes | None
+    confidential: bool = False
 
     @property
     def host(self) -> str:
@@ -83,22 +84,26 @@ def prepare(
     url: str,
     headers: Mapping[str, str] | Iterable[tuple[str, str]],
     body: bytes | None,
+    *,
+    confidential: bool = False,
 ) -> Outgoing:
     """Return the request.
 
+    :param confidential: whether no other origin may be sent the body.
     :raises AddressRefused: *url* cannot be read in exactly one way.
     :raises TaskFailed: the method or a header is none.
     """
     if not _TOKEN.match(method) or method.upper() in ("CONNECT", "TRACE"):
         raise TaskFailed(f"{method[:50]!r} is no HTTP method that can be used here.")
     where = locate(url)
-    return Outgoing(method.upper(), where.url, where.address, _checked(headers), body)
+    return Outgoing(method.upper(), where.url, where.address, _checked(headers), body, confidential)
 
 
 def redirected(sent: Outgoing, response: aiohttp.ClientResponse) -> Outgoing | None:
     """Return the request *response* asks for instead, or None when it is no redirect.
 
     :raises AddressRefused: it points to what is no URL of http or https.
+    :raises UpstreamError: it would take a confidential body to another origin.
     """
     target = response.headers.get("location")
     if response.status not in _REDIRECTS or not target:
@@ -108,6 +113,11 @@ def redirected(sent: Outgoing, response: aiohttp.ClientResponse) -> Outgoing | N
     if _becomes_get(response.status, sent.method):
         onward = replace(onward, method="GET", body=None, headers=_without_content(sent.headers))
     if where.url.origin() != sent.url.origin():
+        if onward.confidential and onward.body:
+            raise UpstreamError(
+                f"{sent.name} redirects to {onward.name}, which is not sent the credential that "
+                "the body holds: call it there, if that is meant to get it."
+            )
         onward = replace(onward, headers=_harmless(onward.headers))
     return onward
 

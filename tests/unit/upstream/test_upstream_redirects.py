@@ -149,3 +149,28 @@ async def test_a_large_body_is_sent_whole_and_again(
     assert [sent == body for _, sent in service.requests] == [True, True]
     assert all(f"content-length: {len(body)}" in head for head, _ in service.requests)
     assert not any("content-type" in head for head, _ in service.requests)
+
+
+@pytest.mark.parametrize("status", [302, 307])
+async def test_another_origin_gets_no_confidential_body(
+    outside: EgressClient, service: Any, whole: Any, names: Any, status: int
+) -> None:
+    names.names = {"a.example": [["127.0.0.1"]], "b.example": [["127.0.0.1"]]}
+    here, elsewhere = (f"http://{host}.example:{service.port}" for host in "ab")
+    service.answers["/a"] = whole(b"", f"{status} X", location="/b")
+    service.answers["/b"] = whole(b"", f"{status} X", location=f"{elsewhere}/c")
+    with pytest.raises(errors.UpstreamError, match=f"{here} redirects to {elsewhere}, which is no"):
+        await outside.request("PUT", f"{here}/a", body=b"key", confidential=True)
+    assert [body for _, body in service.requests] == [b"key", b"key"]
+
+
+async def test_a_redirect_that_drops_a_confidential_body_is_followed(
+    outside: EgressClient, service: Any, whole: Any, names: Any
+) -> None:
+    names.names = {"a.example": [["127.0.0.1"]], "b.example": [["127.0.0.1"]]}
+    service.answers["/a"] = whole(b"", "303 X", location=f"http://b.example:{service.port}/b")
+    service.answers["/b"] = whole(b"done")
+    url = f"http://a.example:{service.port}/a"
+    answer = await outside.request("POST", url, body=b"key", confidential=True)
+    assert answer.body == b"done"
+    assert [body for _, body in service.requests] == [b"key", b""]

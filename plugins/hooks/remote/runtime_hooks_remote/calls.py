@@ -138,6 +138,7 @@ class Caller:
                 body=request.body,
                 timeout=deadline.left,
                 max_bytes=max_bytes,
+                confidential=request.confidential,
             )
         except TimedOut as error:
             raise deadline.missed() from error

@@ -26,12 +26,16 @@ _ABSENT: Any = object()
 
 
 class OutgoingRequest(Struct, frozen=True):
-    """A request, ready to be sent; names of headers are in lower case."""
+    """A request, ready to be sent; names of headers are in lower case.
+
+    ``confidential`` says that the operator has put something into the body.
+    """
 
     method: str
     url: str
     headers: dict[str, str]
     body: bytes | None = None
+    confidential: bool = False
 
 
 def is_at(operation: Operation, endpoint: str) -> bool:
@@ -111,6 +115,9 @@ class PreparedRequest:
         self._fields = [each.name for each in body.properties] if body else []
         elsewhere = {each.name for each in self._operation.parameters}
         self._takes_input = "input" in {*elsewhere, *self._fields}
+        self._fills_body = not self._injected.isdisjoint(self._fields) or (
+            injection.place == "body" and bool(injection.name)
+        )
         if body is None:
             return
         self._takes_input |= bool(body.argument and body.additional)
@@ -149,7 +156,9 @@ class PreparedRequest:
         if media_type.startswith("multipart/"):
             headers["content-type"] = media_type  # it holds the boundary
         self._write_cookies(headers, given, injection)
-        return OutgoingRequest(self._operation.method, self._url(given, injection), headers, data)
+        url = self._url(given, injection)
+        confidential = data is not None and self._fills_body
+        return OutgoingRequest(self._operation.method, url, headers, data, confidential)
 
     def _url(self, given: Mapping[str, Any], injection: Injection) -> str:
         url = self._base + self._path.fill(given)

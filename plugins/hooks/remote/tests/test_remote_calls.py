@@ -407,6 +407,28 @@ async def test_redirects_take_no_credential_elsewhere(
     assert "acme" not in str(request.headers)
 
 
+@pytest.mark.parametrize(
+    "injected",
+    [
+        {"properties": {"name": "api_key", "value": SECRET}},
+        {"properties": {"name": "name", "value": SECRET, "in": "query"}},
+        {"headers": {"name": SECRET}},
+    ],
+)
+async def test_redirects_take_no_credential_of_a_body_elsewhere(
+    start: Any, service: Any, other_service: Any, reply: Any, injected: dict[str, Any]
+) -> None:
+    server = await start(egress_untrusted_private=True)
+    service.handlers["/pets"] = reply(307, b"", location=f"{other_service.url}/pets")
+    await server.register(service.url, **injected)
+    with pytest.raises(UpstreamError, match="not sent the credential that the body holds"):
+        await server.call("addPet", name="Rex")
+    assert other_service.requests == []
+    service.handlers["/pets"] = reply(307, b"", location="/animals")
+    await server.call("addPet", name="Rex")
+    assert SECRET.encode() in service.calls()[-1].body
+
+
 # -------------------------------------------------------------------------
 # Credentials
 # -------------------------------------------------------------------------
