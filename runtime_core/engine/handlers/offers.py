@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from runtime_core.protocols import TaskCall
     from runtime_core.types import ExecuteConfig, HookInfo, Tool
 
-__all__ = ("Known", "Offer", "Target", "client_tools", "known_targets", "offered_tools")
+__all__ = (
+    "Known",
+    "Offer",
+    "Target",
+    "client_tools",
+    "known_targets",
+    "offered_tools",
+    "passed_tools",
+)
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +79,19 @@ def client_tools(call: TaskCall) -> tuple[Tool, ...]:
         if isinstance(value.data, ChatRequest):
             return value.data.tools
     return ()
+
+
+def passed_tools(call: TaskCall) -> tuple[str, ...]:
+    """Return the names of the client's tools that some task of the chain offers."""
+    configs = [task.execute_config for task in call.chain.tasks if task.execute_config is not None]
+    passing = [frozenset(config.hide_tools) for config in configs if config.pass_clients_tools]
+    return tuple(
+        [
+            tool.name
+            for tool in client_tools(call)
+            if any(tool.name not in hidden for hidden in passing)
+        ]
+    )
 
 
 async def known_targets(call: TaskCall) -> Known:

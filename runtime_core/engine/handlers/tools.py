@@ -11,7 +11,13 @@ from runtime_core.engine.durations import parse_duration
 from runtime_core.engine.handlers.asking import config_of
 from runtime_core.engine.handlers.calling import ToolLimits, call_tool, refused
 from runtime_core.engine.handlers.hook import render_args
-from runtime_core.engine.handlers.offers import Known, Target, client_tools, known_targets
+from runtime_core.engine.handlers.offers import (
+    Known,
+    Target,
+    client_tools,
+    known_targets,
+    passed_tools,
+)
 from runtime_core.types import ChatHistory, ChatRequest, Message, Outcome, ToolCalled, Value
 
 if TYPE_CHECKING:
@@ -74,10 +80,13 @@ class ToolCallsHandler:
 class _Calls(NamedTuple):
     """The calls that are not the client's, in the model's order; those without target are told
     so.
+
+    ``passed`` names the client's tools that the chain passes on.
     """
 
     ours: Sequence[tuple[ToolCall, Target | None]]
     known: Known = Known({})
+    passed: tuple[str, ...] = ()
 
 
 async def _sort(call: TaskCall, tool_calls: Sequence[ToolCall]) -> _Calls:
@@ -94,7 +103,7 @@ async def _sort(call: TaskCall, tool_calls: Sequence[ToolCall]) -> _Calls:
     if not found and not (known.asked and isinstance(call.request.input.data, ChatRequest)):
         # perhaps tools of a client that is not known here
         return _Calls((), known)
-    return _Calls(ours, known)
+    return _Calls(ours, known, passed_tools(call))
 
 
 async def _call_all(call: TaskCall, calls: _Calls, limits: ToolLimits) -> list[ToolCalled]:
@@ -105,7 +114,7 @@ async def _call_all(call: TaskCall, calls: _Calls, limits: ToolLimits) -> list[T
 
     async def one(tool_call: ToolCall, target: Target | None) -> ToolCalled:
         if target is None:
-            return refused(call, tool_call, _unknown(calls.known), limits)
+            return refused(call, tool_call, _unknown(calls), limits)
         async with gate:
             return await call_tool(call, tool_call, target, fixed, limits)
 
@@ -114,8 +123,10 @@ async def _call_all(call: TaskCall, calls: _Calls, limits: ToolLimits) -> list[T
     return [task.result() for task in tasks]
 
 
-def _unknown(known: Known) -> str:
+def _unknown(calls: _Calls) -> str:
+    known = calls.known
     names = [name for name, target in known.targets.items() if name == ".".join(target)]
+    names += calls.passed
     there_are = f"there are: {', '.join(names[:_MOST_NAMED])}" if names else "there are none"
     return "; ".join(("there is no such tool", there_are, *known.warnings))
 

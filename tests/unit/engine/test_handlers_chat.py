@@ -764,6 +764,18 @@ async def test_a_tool_that_is_gone_is_told_to_the_model(bench, hook):
     assert "there is no such tool; there are none" in result.messages[-1].content
 
 
+async def test_the_clients_tools_are_among_those_there_are(bench):
+    bench.hooks.add("web", "search", Value("found", "string"))
+    config = {"hooks": ["web"], "pass_clients_tools": True, "hide_tools": ["hidden"]}
+    chain = bench.chain(
+        {"id": "a", **chat(execute_config=config)}, {"id": "t", "handler": "execute_tool_calls"}
+    )
+    bench.models.calls(("get_tmie", "{}"))
+    result = await bench.run(chain, request(tools=(*CLIENT, Tool("hidden", "of the client"))))
+    assert "no such tool; there are: web.search, get_time" in result.messages[-1].content
+    assert "hidden" not in result.messages[-1].content
+
+
 async def test_calls_of_the_same_id_are_kept_apart(bench):
     bench.hooks.add("web", "search", Value("found", "string"))
     config = {"hooks": ["web"], "pass_clients_tools": True}

@@ -77,11 +77,8 @@ class ChunkFrames:
 def _tool_call_delta(call: ToolCallDelta) -> dict[str, Any]:
     """The first piece of a call has its id and name, later ones only arguments."""
     function: dict[str, Any] = {"arguments": call.arguments}
-    if call.name is None:
+    if call.name is not None:
+        function = {"name": call.name, **function}
+    if call.id is None:
         return {"index": call.index, "function": function}
-    return {
-        "index": call.index,
-        "id": call.id,
-        "type": "function",
-        "function": {"name": call.name, **function},
-    }
+    return {"index": call.index, "id": call.id, "type": "function", "function": function}

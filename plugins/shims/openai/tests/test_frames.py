@@ -147,6 +147,16 @@ def test_the_first_piece_of_a_tool_call_has_its_name():
     }
 
 
+def test_an_id_that_comes_before_the_name_is_kept():
+    stream = CompletionStream("gpt", include_usage=False)
+    pieces = (ToolCallDelta(0, "call_1"), ToolCallDelta(0, None, "add"))
+    found = deltas(frames(stream.encode([delta(tool_calls=(piece,)) for piece in pieces])))
+    assert [one["tool_calls"] for one in found[1:]] == [
+        [{"index": 0, "id": "call_1", "type": "function", "function": {"arguments": ""}}],
+        [{"index": 0, "function": {"name": "add", "arguments": ""}}],
+    ]
+
+
 def test_an_empty_chunk_is_no_frame():
     stream = CompletionStream("gpt", include_usage=False)
     stream.encode([delta("x")])
