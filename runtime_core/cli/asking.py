@@ -89,7 +89,7 @@ def find(rows: Iterable[dict[str, Any]], wanted: str, what: str) -> dict[str, An
         for row in rows:
             if row.get(key) == wanted:
                 return row
-    names = sorted(str(row.get("name") or row.get("model")) for row in rows)
+    names = sorted(name for row in rows if (name := row.get("name") or row.get("model")))
     there = f"there are {', '.join(names)}" if names else "there is none"
     raise Failure(one_line(f"no {what} is called {wanted!r}; {there}"))
 

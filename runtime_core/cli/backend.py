@@ -23,7 +23,13 @@ def backend() -> None:
 @backend.command()
 @click.argument("name")
 @click.argument("base_url", metavar="URL")
-@click.option("--type", "kind", required=True, help="The provider that speaks its protocol.")
+@click.option(
+    "--type",
+    "kind",
+    metavar="PROVIDER",
+    required=True,
+    help="The provider that speaks its protocol; a wrong one is answered with those there are.",
+)
 @click.option(
     "--group",
     "groups",

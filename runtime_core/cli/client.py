@@ -26,6 +26,12 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 #: What ends a stream of chunks, and is no JSON.
 _DONE = b"[DONE]"
 
+#: What a server of this kind says of a path that nothing in it answers.
+_NO_SUCH_PATH = "serverops: not found"
+
+#: Statuses of what other servers say to paths that they do not have.
+_NOT_OURS = frozenset({404, 405, 501})
+
 
 class Failure(Exception):
     """What was asked for cannot be had; the message is one readable line.
@@ -171,11 +177,24 @@ class Server:
         if isinstance(body, dict) and "error" in body:
             message = _message(body)
         else:
-            text = one_line(response.text[:200])
-            message = f"{self.url} answered {status} {response.reason_phrase}: {text}".rstrip(": ")
+            message = self._foreign(response)
+        if message == _NO_SUCH_PATH:
+            message = (
+                f"{self.url} has no {_path(response)}; correct the address, or install the plugin "
+                "that answers there (see there: runtime plugins)"
+            )
         if status == 401:
             message += "; a key is given with --token or TOKEN"
         return Failure(message, status=status, run_id=_run_id(body, response))
+
+    def _foreign(self, response: httpx.Response) -> str:
+        """Return what is said of a refusal that is not in the form of a server of this kind."""
+        status = f"{response.status_code} {response.reason_phrase}"
+        if response.status_code in _NOT_OURS:
+            return (
+                f"{self.url} answered {_path(response)} with {status}; is it a server of this kind?"
+            )
+        return f"{self.url} answered {status}: {one_line(response.text[:200])}".rstrip(": ")
 
 
 def url_of(addr: str, port: int) -> str:
@@ -209,6 +228,10 @@ def _checked(url: str) -> str:
     if not valid:
         raise Failure(f"{url!r} is no address of a server; one is http://127.0.0.1:8081")
     return whole
+
+
+def _path(response: httpx.Response) -> str:
+    return one_line(response.request.url.raw_path.partition(b"?")[0].decode("ascii"))
 
 
 def _json(body: object) -> tuple[bytes | None, dict[str, str]]:

@@ -40,7 +40,12 @@ def _of_service(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that say how a service is called."""
     for option in (
         click.option("--document-url", help="Its OpenAPI document.  [default: URL/openapi.json]"),
-        click.option("--timeout", type=click.IntRange(1), metavar="MS", help="For a whole call."),
+        click.option(
+            "--timeout",
+            type=click.IntRange(1),
+            metavar="MS",
+            help=f"For a whole call, in milliseconds.  [default: {_TIMEOUT_MS}]",
+        ),
         click.option(
             "--property",
             "injected",
@@ -226,7 +231,8 @@ def _pairs(given: tuple[str, ...], option: str, separators: str) -> dict[str, st
     for one in given:
         found = re.fullmatch(rf"([^{separators}]+)[{separators}](.*)", one, re.DOTALL)
         if found is None:
-            raise click.UsageError(f"{option} {one}: write NAME=VALUE")
+            form = "TOOL=EXPRESSION" if option == "--shape" else "NAME=VALUE"
+            raise click.UsageError(f"{option} {one}: write {form}")
         if found[1].strip() in pairs:
             raise click.UsageError(f"{option}: {found[1].strip()} is given twice")
         pairs[found[1].strip()] = found[2].strip()

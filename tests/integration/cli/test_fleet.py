@@ -72,6 +72,12 @@ def test_what_is_wrong_with_a_backend_is_said(runtime: Any, url: str) -> None:
     assert httpx.get(f"{url}/backends").json() == []
 
 
+def test_what_has_no_name_is_not_named(runtime: Any, url: str) -> None:
+    httpx.post(f"{url}/groups", json={}).raise_for_status()
+    _, _, errors = runtime("group", "delete", "x")
+    assert errors == "error: no group is called 'x'; there are Chat, Embedder, Tasks\n"
+
+
 def test_backends_that_do_not_serve_are_listed_with_the_reason(runtime: Any) -> None:
     runtime("group", "add", "later")
     dead = ("backend", "add", "dead", "http://127.0.0.1:1", "--type", "openai")

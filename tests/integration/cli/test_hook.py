@@ -222,6 +222,10 @@ def test_a_server_without_remote_hooks_says_so(
     command = start("hook", "add", "a", "http://127.0.0.1:1", "--url", url)
     assert command.end() == 1
     assert command.errors == f"error: {url} has no remote hooks; see there: runtime plugins\n"
+    for words in (("lint", "http://127.0.0.1:1"), ("rm", "a")):
+        command = start("hook", *words, "--url", url)
+        assert command.end() == 1
+        assert command.errors.startswith(f"error: {url} has no /hooks/")
     command = start("hook", "list", "--url", url)
     assert command.end() == 0
     assert "echo" in command.output

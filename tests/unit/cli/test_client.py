@@ -76,6 +76,15 @@ async def test_a_missing_key_says_where_one_is_given():
         (httpx.Response(502, html="<h1>Bad\n gateway</h1>"), "http://s:1 answered 502 Bad Gateway: "
          "<h1>Bad gateway</h1>"),
         (httpx.Response(502), "http://s:1 answered 502 Bad Gateway"),
+        (httpx.Response(404, html="<h1>Not here</h1>"), "http://s:1 answered /things with 404 Not "
+         "Found; is it a server of this kind?"),
+        (httpx.Response(501, text="POST?"), "http://s:1 answered /things with 501 Not Implemented; "
+         "is it a server of this kind?"),
+        (httpx.Response(404, json={"error": {"message": "serverops: not found"}}), "http://s:1 has "
+         "no /things; correct the address, or install the plugin that answers there (see there: "
+         "runtime plugins)"),
+        (httpx.Response(404, json={"error": {"message": "task chain 'a' not found"}}),
+         "task chain 'a' not found"),
         (httpx.Response(500, json={"error": "text only"}), "text only"),
         (httpx.Response(500, json={"error": None}), "the server gives no reason"),
         (httpx.Response(500, json=["x"]), 'http://s:1 answered 500 Internal Server Error: ["x"]'),

@@ -102,7 +102,7 @@ def test_texts_that_could_be_templates_become_variables() -> None:
         ("add h http://a --property key=1", "write IN:NAME=VALUE; IN is one of path, query"),
         ("add h http://a --property qury:key=1", "write IN:NAME=VALUE"),
         ("add h http://a --property query:key", "--property key: write NAME=VALUE"),
-        ("add h http://a --shape list", "--shape list: write NAME=VALUE"),
+        ("add h http://a --shape list", "--shape list: write TOOL=EXPRESSION"),
         ("add h http://a --timeout 0", "0 is not in the range"),
         ("call echo", "'echo' names no tool: write HOOK.TOOL"),
         ("call h.t quantity", "quantity: write an argument as NAME=VALUE"),
