@@ -88,11 +88,12 @@ class Webhook:
             raise self._outgoing.explained(error) from error
         if not 200 <= answer.status < 300:
             raise refusal(name_of(url), answer.status, answer.headers, answer.body, headers.secrets)
-        received = masked(answer.body, headers.secrets)
-        data = json_in(received)
-        if data is MISSING:
-            return Value(body_text(received, answer.headers), "string")
-        return Value(data, "json")
+        data = json_in(masked(answer.body, headers.secrets))
+        if data is not MISSING:
+            return Value(data, "json")
+        # masked as UTF-8: other encodings spell a secret in other bytes
+        text = body_text(answer.body, answer.headers).encode()
+        return Value(masked(text, headers.secrets).decode(), "string")
 
     async def _headers(self, request: ToolRequest, body: bytes | None) -> _Headers:
         """Return the headers with the secrets that the author of the chain has put there.

@@ -283,3 +283,10 @@ async def test_models_cannot_send_secrets(source, service, secrets, as_model, na
     assert secrets.asked == []
     sent = service.last
     assert secrets.hides(f"{sent.target} {sent.headers} {sent.body!r}")
+
+
+async def test_secrets_do_not_come_back_in_another_encoding(source, service):
+    body = f"you sent {SECRET}!".encode("utf-16")
+    service.will_answer(200, body, {"content-type": "text/plain; charset=utf-16"})
+    result = await source.call(with_secret(service, {"Authorization": REFERENCE}, path="/"))
+    assert result.data == "you sent ***!"
