@@ -10,16 +10,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ("MAX_NAME", "fitted", "name_of")
+__all__ = ("MAX_NAME", "fits", "fitted", "name_of")
 
 MAX_NAME = 64
 _FITS = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _OTHER = re.compile(r"[^A-Za-z0-9_-]")
 
 
+def fits(name: str) -> bool:
+    """Tell whether *name* can be the name of a tool."""
+    return _FITS.fullmatch(name) is not None
+
+
 def name_of(name: str) -> str:
     """Return *name* if it fits, else one that nothing else becomes."""
-    return name if _FITS.fullmatch(name) else _distinct(name)
+    return name if fits(name) else _distinct(name)
 
 
 def fitted(names: Iterable[str]) -> dict[str, str]:
@@ -34,9 +39,9 @@ def fitted(names: Iterable[str]) -> dict[str, str]:
     wanted = Counter(plain.values())
     found: dict[str, str] = {}
     for name in given:
-        stays = _FITS.fullmatch(name) is not None
-        fits = wanted[plain[name]] == 1 and 0 < len(name) <= MAX_NAME
-        found[plain[name] if stays or fits else _distinct(name)] = name
+        stays = fits(name)
+        becomes = wanted[plain[name]] == 1 and 0 < len(name) <= MAX_NAME
+        found[plain[name] if stays or becomes else _distinct(name)] = name
     return found
 
 

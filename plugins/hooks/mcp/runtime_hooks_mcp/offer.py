@@ -20,7 +20,7 @@ from runtime_core.types import (
     text_of,
 )
 from runtime_core.types.interchange import chat_request_to_wire
-from runtime_hooks_mcp.names import name_of
+from runtime_hooks_mcp.names import fits, name_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -74,12 +74,16 @@ class Offer:
         tools = [_chain_tool(chain, self._inputs(chain)) for chain in found]
         if following is None and self._settings.offer_hooks:
             names = {tool.name for tool in tools}
+            if cursor is not None:
+                names |= {name_of(chain.id) async for chain in self._all(tenant_id)}
             hooks = await self._services.toolbox.hooks(tenant_id)
             tools += [tool for tool in self._hook_tools(hooks) if tool.name not in names]
         return Page(tools, following)
 
     async def find(self, tenant_id: str, name: str) -> Offered | None:
         """Return what *name* stands for, or None."""
+        if not fits(name):
+            return None
         chain = await self._chain(tenant_id, name)
         if chain is not None:
             return Offered(chain)
@@ -121,13 +125,14 @@ class Offer:
         if not self._settings.offer_chains:
             return None
         allowed = self._settings.chains
-        if name_of(name) == name and (not allowed or name in allowed):
+        if not allowed or name in allowed:
             chain = await self._get(tenant_id, name)
             if chain is not None:
                 return chain
-        async for chain in self._all(tenant_id):
-            if name_of(chain.id) == name:
-                return chain
+        if _is_made(name):
+            async for chain in self._all(tenant_id):
+                if name_of(chain.id) == name:
+                    return chain
         return None
 
     async def _all(self, tenant_id: str) -> AsyncIterator[Chain]:

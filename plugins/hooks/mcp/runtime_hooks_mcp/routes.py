@@ -8,7 +8,7 @@ from litestar import Request, Response, post
 from litestar.di import NamedDependency
 from litestar.types import Receive, Scope, Send
 
-from runtime_core.errors import InvalidRequest
+from runtime_core.errors import InvalidRequest, UnsupportedMedia
 from runtime_core.http import ClientDisconnected, until_disconnected
 from runtime_core.protocols import HookSource
 from runtime_hooks_mcp.endpoint import TENANT, ASGIApp, check_caller
@@ -75,7 +75,18 @@ async def mcp(
         open_to_all=settings.token is None,
         address=settings.addr,
     )
+    _check_kind(request.headers.get("content-type"))
     body = await request.body()
     if not body:
         raise InvalidRequest("the request has no body; send a JSON-RPC message")
     return _Answer(await endpoint.app(), request, body, tenant_id)
+
+
+def _check_kind(content_type: str | None) -> None:
+    if content_type is None:
+        return
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        raise UnsupportedMedia(
+            f"the body is {content_type[:100]!r}; send a JSON-RPC message with "
+            '"Content-Type: application/json"'
+        )

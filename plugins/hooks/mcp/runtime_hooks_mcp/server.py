@@ -15,9 +15,10 @@ from mcp.shared.exceptions import MCPError
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
 from runtime_core import __version__
-from runtime_core.errors import Unprocessable
+from runtime_core.errors import TaskFailed, Unprocessable
 from runtime_core.http import describe
 from runtime_hooks_mcp.endpoint import TENANT
+from runtime_hooks_mcp.hops import counted, hops_so_far
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -98,19 +99,24 @@ class _Protocol:
         self, context: ServerRequestContext[Any], params: mcp.CallToolRequestParams
     ) -> mcp.CallToolResult:
         """Answer ``tools/call``; what fails is a result that says so."""
+        try:
+            hops = hops_so_far(context.meta)
+        except TaskFailed as error:
+            return _result(error.message, failed=True)
         tenant_id = _tenant(context)
         offered = await self._offer.find(tenant_id, params.name)
         if offered is None:
-            raise MCPError(mcp.INVALID_PARAMS, f"there is no tool {params.name!r}")
+            raise MCPError(mcp.INVALID_PARAMS, f"there is no tool {params.name[:100]!r}")
 
         async def progress(steps: int, task: str) -> None:
             await context.session.report_progress(steps, message=task)
 
         # a plugin's code may run in there: what it raises is told as every answer tells it
-        [outcome] = await asyncio.gather(
-            self._offer.call(tenant_id, offered, params.arguments or {}, progress),
-            return_exceptions=True,
-        )
+        with counted(hops):
+            [outcome] = await asyncio.gather(
+                self._offer.call(tenant_id, offered, params.arguments or {}, progress),
+                return_exceptions=True,
+            )
         if isinstance(outcome, BaseException):
             return _result(describe(outcome).message, failed=True)
         return _answer(outcome)

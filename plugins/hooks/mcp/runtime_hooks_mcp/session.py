@@ -29,6 +29,7 @@ from runtime_core.errors import (
     UpstreamUnavailable,
 )
 from runtime_core.types import Tool
+from runtime_hooks_mcp.hops import passed_on
 from runtime_hooks_mcp.names import fitted
 from runtime_hooks_mcp.results import value_of
 from runtime_hooks_mcp.stdio import stdio
@@ -155,7 +156,10 @@ class Session:
         _check(arguments, self._required[name])
         try:
             result = await self._client.call_tool(
-                self._names[name], arguments, read_timeout_seconds=self._settings.timeout
+                self._names[name],
+                arguments,
+                read_timeout_seconds=self._settings.timeout,
+                meta=passed_on(),
             )
         except MCPError as error:
             raise self._call_failed(error) from error

@@ -150,7 +150,14 @@ class Running:
 @pytest.fixture
 def serve(tmp_path) -> Callable[..., AbstractAsyncContextManager[Running]]:
     @asynccontextmanager
-    async def serving(token: str | None = None, **mcp: Any) -> AsyncIterator[Running]:
+    async def serving(
+        token: str | None = None, *, itself: bool = False, **mcp: Any
+    ) -> AsyncIterator[Running]:
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        if itself:
+            mcp["servers"] = {"itself": {"url": f"{url}/mcp", "refresh": 0.1}}
         extra = Extra()
         settings = Settings(
             database_url=f"sqlite:///{tmp_path}/test.db",
@@ -166,8 +173,7 @@ def serve(tmp_path) -> Callable[..., AbstractAsyncContextManager[Running]]:
         )
         assert not plugins.quarantined, plugins.quarantined
         app = create_app(settings, plugins)
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
+        with listener:
             server = uvicorn.Server(
                 uvicorn.Config(app, ws="none", log_config=None, timeout_graceful_shutdown=1)
             )
@@ -181,7 +187,7 @@ def serve(tmp_path) -> Callable[..., AbstractAsyncContextManager[Running]]:
                 await running
 
             try:
-                yield Running(f"http://127.0.0.1:{listener.getsockname()[1]}", extra.gate, stop)
+                yield Running(url, extra.gate, stop)
             finally:
                 await stop()
 
@@ -293,6 +299,24 @@ async def test_many_chains_come_in_pages(serve, era):
                 await client.list_tools(cursor="nonsense")
 
 
+async def test_a_name_is_listed_once_however_many_pages_there_are(serve):
+    async with serve(offer_hooks=True) as server:
+        await server.store("echo__echo", "noop")
+        for number in range(101):
+            await server.store(f"chain-{number}", "noop")
+        names, cursor = [], None
+        async with server.client() as client:
+            while True:
+                page = await client.list_tools(cursor=cursor)
+                names += [tool.name for tool in page.tools]
+                cursor = page.next_cursor
+                if cursor is None:
+                    break
+            assert said(await client.call_tool("echo__echo", {"input": "chain"})) == "chain"
+    assert names.count("echo__echo") == 1
+    assert len(names) == len(set(names))
+
+
 async def test_hooks_are_offered_where_wanted(serve, era):
     async with serve(offer_hooks=True) as server, server.client(era) as client:
         names = [tool.name for tool in (await client.list_tools()).tools]
@@ -387,6 +411,20 @@ async def test_steps_are_told_as_progress(serve):
     assert told == [(1, "t0"), (2, "t1"), (3, "t2")]
 
 
+async def test_a_chain_that_calls_itself_comes_to_an_end(serve, era):
+    async with serve(itself=True) as server:
+        await server.store("one", "noop")
+        again = {"hook": {"name": "itself", "tool_name": "again"}}
+        await server.store("again", "hook", task=again)
+        async with server.client(era) as client, asyncio.timeout(PATIENCE):
+            result = await client.call_tool("again", {"input": "x"})
+            while "is not there" in said(result) or "has no tool" in said(result):
+                result = await client.call_tool("again", {"input": "x"})
+    assert result.is_error
+    assert said(result).count("itself.again: ") == 5
+    assert "5 MCP servers have passed this call on" in said(result)
+
+
 LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
 
 
@@ -451,6 +489,27 @@ async def test_what_is_no_message_is_refused_in_words(serve):
     assert (empty.status_code, empty.json()["error"]["code"]) == (400, "bad_request")
     assert (broken.status_code, broken.json()["error"]["code"]) == (400, -32700)
     assert (method.status_code, method.headers["allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", ""]
+)
+async def test_other_content_types_are_refused_in_words(serve, kind):
+    async with serve() as server, httpx.AsyncClient() as client:
+        answer = await client.post(
+            f"{server.url}/mcp", content=b"{}", headers={"Content-Type": kind}
+        )
+    assert answer.status_code == 415
+    assert "application/json" in answer.json()["error"]["message"]
+
+
+async def test_a_hostile_name_costs_nothing(serve, era):
+    async with serve(offer_hooks=True) as server, server.client(era) as client:
+        name = "_" * 20_000
+        async with asyncio.timeout(5):
+            with pytest.raises(MCPError, match="there is no tool '____") as raised:
+                await client.call_tool(name, {})
+    assert len(str(raised.value)) < 500
 
 
 async def test_the_body_limit_holds(serve):
