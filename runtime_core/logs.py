@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 __all__ = ("configure", "drop")
 
 # Libraries whose INFO is a line for each of their own steps.
-_TALKATIVE = ("aiosqlite", "alembic", "asyncio", "httpcore", "httpx", "sqlalchemy", "uvicorn")
+_TALKATIVE = (
+    *("aiosqlite", "alembic", "asyncio", "httpcore", "httpcore2", "httpx", "httpx2", "mcp"),
+    *("sqlalchemy", "uvicorn"),
+)
 
 _BARE = len(vars(logging.makeLogRecord({})))
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}

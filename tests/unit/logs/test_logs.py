@@ -21,7 +21,7 @@ def _loggers_as_before():
     root.handlers[:] = handlers
     root.setLevel(level)
     logging.captureWarnings(False)
-    for name in ("httpx", "alembic", "uvicorn"):
+    for name in ("httpx", "httpx2", "mcp", "alembic", "uvicorn"):
         logging.getLogger(name).setLevel(logging.NOTSET)
 
 
@@ -96,10 +96,11 @@ def test_debug_shows_everything(lines):
     assert "too small" in lines(log_level="debug")[0]
 
 
-def test_libraries_are_quiet_unless_they_warn():
+@pytest.mark.parametrize("library", ["httpx", "httpx2", "mcp.server.streamable_http"])
+def test_libraries_are_quiet_unless_they_warn(library):
     logs.configure(Settings())
-    assert not logging.getLogger("httpx").isEnabledFor(logging.INFO)
-    assert logging.getLogger("httpx").isEnabledFor(logging.WARNING)
+    assert not logging.getLogger(library).isEnabledFor(logging.INFO)
+    assert logging.getLogger(library).isEnabledFor(logging.WARNING)
     assert logging.getLogger("acme_plugin").isEnabledFor(logging.INFO)
 
 
