@@ -10,7 +10,7 @@ import msgspec
 from runtime_core.engine.closing import closing
 from runtime_core.engine.handlers.asking import Answer, config_of, prompt_request, wanted
 from runtime_core.engine.handlers.names import ToolNames
-from runtime_core.engine.handlers.offers import client_tools, offered_tools
+from runtime_core.engine.handlers.offers import offered_tools, passed_tools
 from runtime_core.engine.handlers.showing import Showing
 from runtime_core.engine.tokens import estimate_history
 from runtime_core.errors import ContextLengthExceeded, InvalidRequest, UpstreamProtocolError
@@ -133,7 +133,7 @@ async def _prepare(call: TaskCall, backstage: Backstage) -> _Turn:
     request = _request(base, config, history, offer.tools, names)
     if wants.whole:
         request = msgspec.structs.replace(request, stream=False)
-    showing = Showing({tool.name for tool in client_tools(call)}) if call.executing else None
+    showing = Showing(passed_tools(call)) if call.executing else None
     return _Turn(history, wants, request, names, showing, offer.warnings)
 
 

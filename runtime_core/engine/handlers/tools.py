@@ -11,13 +11,7 @@ from runtime_core.engine.durations import parse_duration
 from runtime_core.engine.handlers.asking import config_of
 from runtime_core.engine.handlers.calling import ToolLimits, call_tool, refused
 from runtime_core.engine.handlers.hook import render_args
-from runtime_core.engine.handlers.offers import (
-    Known,
-    Target,
-    client_tools,
-    known_targets,
-    passed_tools,
-)
+from runtime_core.engine.handlers.offers import Known, Target, known_targets, passed_tools
 from runtime_core.types import ChatHistory, ChatRequest, Message, Outcome, ToolCalled, Value
 
 if TYPE_CHECKING:
@@ -81,7 +75,7 @@ class _Calls(NamedTuple):
     """The calls that are not the client's, in the model's order; those without target are told
     so.
 
-    ``passed`` names the client's tools that the chain passes on.
+    ``passed`` names the client's tools that the model is offered.
     """
 
     ours: Sequence[tuple[ToolCall, Target | None]]
@@ -93,17 +87,17 @@ async def _sort(call: TaskCall, tool_calls: Sequence[ToolCall]) -> _Calls:
     if not tool_calls:
         return _Calls(())
     known = await known_targets(call)
-    of_client = {tool.name for tool in client_tools(call)}
+    passed = passed_tools(call)
     ours = [
         (one, known.targets.get(one.function.name))
         for one in tool_calls
-        if one.function.name not in of_client
+        if one.function.name not in passed
     ]
     found = any(target is not None for _, target in ours)
     if not found and not (known.asked and isinstance(call.request.input.data, ChatRequest)):
         # perhaps tools of a client that is not known here
         return _Calls((), known)
-    return _Calls(ours, known, passed_tools(call))
+    return _Calls(ours, known, passed)
 
 
 async def _call_all(call: TaskCall, calls: _Calls, limits: ToolLimits) -> list[ToolCalled]:

@@ -776,6 +776,22 @@ async def test_the_clients_tools_are_among_those_there_are(bench):
     assert "hidden" not in result.messages[-1].content
 
 
+@pytest.mark.parametrize("config", [{}, {"pass_clients_tools": True, "hide_tools": ["get_time"]}])
+async def test_a_clients_tool_that_is_not_offered_cannot_be_called(bench, config):
+    bench.hooks.add("web", "search", Value("found", "string"))
+    chain = bench.chain(
+        {"id": "a", **chat(execute_config={"hooks": ["web"], **config})},
+        {"id": "t", "handler": "execute_tool_calls"},
+    )
+    bench.models.calls(("get_time", "{}"), ("search", "{}"))
+    tools = (*CLIENT, Tool("search", "the client's"))
+    result = await bench.run(chain, request(tools=tools if not config else CLIENT))
+    assert result.steps[1].transition == "tools_executed"
+    refused, found = result.messages[-2:]
+    assert "there is no such tool; there are: web.search" in refused.content
+    assert found.content == "found"
+
+
 async def test_calls_of_the_same_id_are_kept_apart(bench):
     bench.hooks.add("web", "search", Value("found", "string"))
     config = {"hooks": ["web"], "pass_clients_tools": True}
