@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import zlib
 from functools import partial
 from importlib import import_module
@@ -37,6 +38,10 @@ _IN_THREAD = 16 * 1024
 
 #: How often a document that was fetched may name further ones.
 _ROUNDS = 8
+
+#: How much of the time for a document is for those that it refers to: one that hangs must not
+#: take the time to read the others.
+_SHARE = 0.8
 
 _ACCEPT = "application/json, application/yaml;q=0.9, */*;q=0.5"
 
@@ -107,6 +112,7 @@ class Loader:
         :param injection: sent along where the document is at the hook's own service.
         :raises RuntimeCoreError: it cannot be had, or is none; says what to do.
         """
+        until = time.monotonic() + seconds * _SHARE
         url = hook.document_url
         own = _headers(injection) if origin(url) == origin(hook.endpoint_url) else {}
         asked = own | (validators.headers() if validators else {})
@@ -120,8 +126,9 @@ class Loader:
                 "there, or documentUrl of the hook name where it is"
             )
         given = Validators(answer.headers.get("etag", ""), answer.headers.get("last-modified", ""))
-        rest = _References(url, answer.url, own, self._settings.max_document - len(answer.body))
-        return await self._read(hook, answer.body, rest, seconds, given), fresh
+        budget = self._settings.max_document - len(answer.body)
+        rest = _References(url, answer.url, own, budget, until)
+        return await self._read(hook, answer.body, rest, given), fresh
 
     async def read(self, hook: Draft, content: bytes, *, seconds: float) -> Loaded:
         """Return the document in *content*, with what it refers to on the hook's own service.
@@ -129,11 +136,12 @@ class Loader:
         :raises UnreadableDocument: it is no OpenAPI document.
         """
         url = hook.endpoint_url
-        rest = _References(url, url, {}, self._settings.max_document - len(content))
-        return await self._read(hook, content, rest, seconds, Validators())
+        budget = self._settings.max_document - len(content)
+        rest = _References(url, url, {}, budget, time.monotonic() + seconds * _SHARE)
+        return await self._read(hook, content, rest, Validators())
 
     async def _read(
-        self, hook: Draft, content: bytes, rest: _References, seconds: float, given: Validators
+        self, hook: Draft, content: bytes, rest: _References, given: Validators
     ) -> Loaded:
         openapi = await self._openapi()
         for _ in range(_ROUNDS):
@@ -143,7 +151,7 @@ class Loader:
             if not wanted:
                 break
             for address in wanted:
-                await self._follow(address, rest, seconds)
+                await self._follow(address, rest)
         packed = await _beside(content, partial(_packed, openapi.load, content))
         document = replace(document, problems=(*document.problems, *rest.problems()))
         return Loaded(hook, _at_home(document, hook.endpoint_url), packed, given)
@@ -154,10 +162,14 @@ class Loader:
             self._reader = await asyncio.to_thread(import_module, "runtime_hooks_remote.openapi")
         return self._reader
 
-    async def _follow(self, address: str, rest: _References, seconds: float) -> None:
+    async def _follow(self, address: str, rest: _References) -> None:
         """Fetch a document that another refers to; the service chose its address."""
         if len(rest.fetched) + len(rest.failed) >= self._settings.max_references:
             rest.failed[address] = "is one document too many (max_references)"
+            return
+        seconds = rest.until - time.monotonic()
+        if seconds <= 0:
+            rest.failed[address] = "was not loaded: the others took all the time there was"
             return
         same = origin(address) == origin(rest.url)
         client = self._egress.operator if same else self._egress.untrusted
@@ -192,13 +204,17 @@ class _References:
     :param base: where it was found, after redirects.
     :param headers: for further documents of the same service.
     :param budget: how many bytes they may have together.
+    :param until: when they must be there, on the monotonic clock.
     """
 
-    def __init__(self, url: str, base: str, headers: dict[str, str], budget: int) -> None:
+    def __init__(
+        self, url: str, base: str, headers: dict[str, str], budget: int, until: float
+    ) -> None:
         self.url = url
         self.base = base
         self.headers = headers
         self.budget = budget
+        self.until = until
         self.fetched: dict[str, bytes] = {}
         self.failed: dict[str, str] = {}
 

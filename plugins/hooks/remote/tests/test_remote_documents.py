@@ -584,3 +584,17 @@ async def test_ports_that_are_none_cost_only_what_needs_them(
     assert names(loaded) == ["addPet", "getPet", "deletePet"]
     places = {problem.where for problem in loaded.document.problems}
     assert places >= {"/paths/~1pets/get", "/paths/~1more"}
+
+
+async def test_references_that_hang_cost_only_what_needs_them(
+    documents: Any, service: Any, PETS: Any
+) -> None:
+    for name in ("a", "b"):
+        service.handlers[f"/{name}.json"] = hang
+        PETS["paths"][f"/{name}"] = {"$ref": f"{name}.json#/path"}
+    service.document = PETS
+    loaded = await documents.get("default", hook(service.url, timeout_ms=1000))
+    assert names(loaded) == ["listPets", "addPet", "getPet", "deletePet"]
+    said = {problem.what for problem in loaded.document.problems if not problem.where}
+    assert any("a.json cannot be loaded" in what and "took longer" in what for what in said)
+    assert f"{service.url}/b.json was not loaded: the others took all the time there was" in said
