@@ -15,6 +15,19 @@ if TYPE_CHECKING:
     import httpx
 
 
+#: Listings that come page by page.
+PAGED = [
+    "/taskchains",
+    "/chat",
+    "/backends",
+    "/models",
+    "/group-by-purpose/x",
+    "/providers/configs",
+    "/hooks/remote",
+    "/secrets",
+]
+
+
 def chain_of(name: str, handler: str = "prompt_to_string", **task: Any) -> dict[str, Any]:
     transition = {"branches": [{"operator": "default", "goto": "end"}]}
     task = {"id": "a", "handler": handler, "transition": transition, **task}
@@ -135,7 +148,7 @@ def test_a_refusal(
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "1001", "x", "1.5", "1e2", "9" * 30, "%00"])
-@pytest.mark.parametrize("path", ["/taskchains", "/chat"])
+@pytest.mark.parametrize("path", PAGED)
 def test_a_bad_limit(client: httpx.Client, path: str, limit: str) -> None:
     response = client.get(f"{path}?limit={limit}")
     assert response.status_code == 422
@@ -143,7 +156,7 @@ def test_a_bad_limit(client: httpx.Client, path: str, limit: str) -> None:
 
 
 @pytest.mark.parametrize("cursor", ["x", "2026-13-45", "%00", "' OR 1=1 --", "=" * 5000])
-@pytest.mark.parametrize("path", ["/taskchains", "/chat"])
+@pytest.mark.parametrize("path", PAGED)
 def test_a_bad_cursor(client: httpx.Client, path: str, cursor: str) -> None:
     response = client.get(path, params={"cursor": cursor})
     assert response.status_code == 422, response.text
