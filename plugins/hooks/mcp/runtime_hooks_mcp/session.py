@@ -18,6 +18,7 @@ from mcp_types import (
     Implementation,
     ToolListChangedNotification,
 )
+from pydantic import ValidationError
 
 from runtime_core import __version__
 from runtime_core.errors import (
@@ -211,7 +212,7 @@ class Session:
     async def _listed(self) -> list[mcp_types.Tool]:
         found: list[mcp_types.Tool] = []
         cursors: set[str] = set()
-        page = await self._client.list_tools()
+        page = await self._page(None)
         while True:
             found += page.tools
             cursor = page.next_cursor
@@ -220,7 +221,16 @@ class Session:
             if cursor in cursors or len(cursors) == _MAX_PAGES or len(found) > _MAX_TOOLS:
                 raise UpstreamProtocolError("its list of tools has no end")
             cursors.add(cursor)
-            page = await self._client.list_tools(cursor=cursor)
+            page = await self._page(cursor)
+
+    async def _page(self, cursor: str | None) -> mcp_types.ListToolsResult:
+        try:
+            return await self._client.list_tools(cursor=cursor)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            text = self._wire.masked(f"{place}: {first['msg']}")
+            raise UpstreamProtocolError(f"its list of tools makes no sense: {text}") from error
 
     def _call_failed(self, error: MCPError) -> RuntimeCoreError:
         if error.code == REQUEST_TIMEOUT:

@@ -87,6 +87,7 @@ async def _transport(
         try:
             yield incoming, outgoing
         finally:
+            wire.leave()
             with anyio.CancelScope(shield=True):
                 await _stop(process)
             group.cancel_scope.cancel()
@@ -157,8 +158,8 @@ async def _write(
     process: asyncio.subprocess.Process, outbox: MemoryObjectReceiveStream[SessionMessage]
 ) -> None:
     assert process.stdin is not None
-    # a program that is gone is noticed where its output ends
-    with suppress(OSError, anyio.ClosedResourceError):
+    # a program that is gone is noticed where its output ends; uvloop says it with a RuntimeError
+    with suppress(OSError, RuntimeError, anyio.ClosedResourceError):
         async with outbox:
             async for message in outbox:
                 text = message.message.model_dump_json(by_alias=True, exclude_unset=True)

@@ -39,6 +39,7 @@ class Wire:
         self.look = asyncio.Event()
         self.ended = asyncio.Event()
         self.reason = ""
+        self._left = False
         self._strange = 0
         self._revealed: dict[str, str] = {}
         self._hidden: set[str] = set()
@@ -77,10 +78,14 @@ class Wire:
 
     def end(self, reason: str) -> None:
         """Note that the connection is over; the first reason counts."""
-        if not self.ended.is_set():
+        if not (self.ended.is_set() or self._left):
             self.reason = reason
             self.ended.set()
             self.look.set()
+
+    def leave(self) -> None:
+        """Note that it is ended from here: what follows from that is no reason."""
+        self._left = True
 
     def strange(self, line: bytes) -> None:
         """Log a line that is no message: the first few aloud."""

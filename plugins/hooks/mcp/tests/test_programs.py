@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import sys
 
+import anyio
 import psutil
 import pytest
+from mcp.shared.message import SessionMessage
+from mcp_types import JSONRPCNotification
 from runtime_hooks_mcp.settings import ServerSettings
+from runtime_hooks_mcp.stdio import _write
 
 from runtime_core.errors import (
     NotFound,
@@ -211,6 +216,16 @@ async def test_what_cannot_work_says_so_and_is_tried_again(keep, fields, reason)
         assert re.search(reason, info.error), info.error
 
 
+async def test_that_it_ended_because_we_left_is_no_reason(keep, caplog):
+    with caplog.at_level(logging.WARNING, "runtime.mcp"):
+        async with keep(ServerSettings(command="cat"), {"PATH": "/usr/bin:/bin"}):
+            async with asyncio.timeout(60):
+                while caplog.text.count("connecting again") < 10:  # noqa: ASYNC110 - only logged
+                    await asyncio.sleep(0.01)
+    assert "does not speak MCP" in caplog.text
+    assert "the program ended" not in caplog.text
+
+
 async def test_garbage_between_the_messages_is_logged_and_skipped(server, caplog):
     with caplog.at_level(logging.WARNING, "runtime.mcp"):
         assert await server.call("chatter") == "still here"
@@ -339,3 +354,22 @@ async def test_without_a_name_the_only_tool_is_called(keep, toolserver):
     async with keep(toolserver(tools=("add",))) as kept:
         await kept.up()
         assert await kept.call("", a=20, b=22) == "42"
+
+
+def test_writing_to_one_that_is_gone_leaves_the_reason_to_its_reader():
+    """The loop the server runs on raises what no other does for a pipe that is closed."""
+    uvloop = pytest.importorskip("uvloop")
+
+    async def write() -> None:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", "", stdin=asyncio.subprocess.PIPE
+        )
+        await process.wait()
+        process.stdin.transport.abort()
+        outgoing, outbox = anyio.create_memory_object_stream(1)
+        notification = JSONRPCNotification(jsonrpc="2.0", method="notifications/initialized")
+        outgoing.send_nowait(SessionMessage(notification))
+        outgoing.close()
+        await _write(process, outbox)
+
+    uvloop.run(write())

@@ -248,6 +248,6 @@ async def test_a_list_in_circles_is_not_followed_for_ever(scripted):
 
 
 async def test_tools_of_the_wrong_shape_are_the_reason(scripted):
-    info, _ = await scripted(listing(lambda params: {"tools": [{"name": 5}]}))
-    assert info.error
+    info, _ = await scripted(listing(lambda params: {"tools": [{"name": "a"}, {"name": "b"}]}))
+    assert info.error == "its list of tools makes no sense: tools.0.inputSchema: Field required"
     assert info.tools == ()
