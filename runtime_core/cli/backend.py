@@ -78,7 +78,7 @@ def show(name: str, url: str | None, token: str | None) -> None:
     """Print a registered backend with its live state and its groups as JSON."""
 
     async def question(server: Server) -> dict[str, Any]:
-        found = find(await every(server, "/backends"), name, "backend")
+        found = find(await every(server, "/backends"), name, "registered backend")
         groups = await say(server, "GET", "backend-affinity", found["id"], "groups")
         return {**found, "groups": [group["name"] for group in groups]}
 
@@ -92,7 +92,7 @@ def delete(name: str, url: str | None, token: str | None) -> None:
     """Forget a registered backend; the models on it stay there."""
 
     async def question(server: Server) -> Any:
-        found = find(await every(server, "/backends"), name, "backend")
+        found = find(await every(server, "/backends"), name, "registered backend")
         return await say(server, "DELETE", "backends", found["id"])
 
     click.echo(ask(url, token, question))

@@ -11,7 +11,7 @@ import click
 
 from runtime_core.cli.asking import ask, at_server, every, find, say, table
 from runtime_core.cli.common import FAILED
-from runtime_core.cli.known_hooks import all_hooks, parameters_of
+from runtime_core.cli.known_hooks import all_hooks, hidden_by, parameters_of
 from runtime_core.cli.terminal import Terminal
 from runtime_core.cli.tools import arguments_of, call_chain, output_of, pairs_of
 
@@ -255,6 +255,10 @@ async def _introduce(server: Server, name: str) -> None:
     from runtime_core.cli.client import Failure
     from runtime_core.cli.lint import count_of, problem_line
 
+    for row in await say(server, "GET", "hooks", "local"):
+        if row["name"] == name:
+            click.echo(f"warning: {hidden_by(row)}", err=True)
+            return
     try:
         found = await say(server, "POST", "hooks", "lint", body={"name": name})
     except Failure as error:

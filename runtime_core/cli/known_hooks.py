@@ -9,20 +9,35 @@ from runtime_core.cli.asking import every, say
 if TYPE_CHECKING:
     from runtime_core.cli.client import Server
 
-__all__ = ("all_hooks", "parameters_of")
+__all__ = ("all_hooks", "hidden_by", "parameters_of")
 
 
 async def all_hooks(server: Server) -> list[dict[str, Any]]:
-    """Return all hooks with their tools; remote ones as they are registered, too."""
+    """Return all hooks with their tools; remote ones as they are registered, too.
+
+    Remote hooks that are never used, since another hook has their name, come last.
+    """
     registered = {row["name"]: row for row in await _registered(server)}
-    return [
+    known = await say(server, "GET", "hooks")
+    rows = [
         {
             **(_as_registered(registered.get(row["name"], {})) if row["type"] == "remote" else {}),
             **row,
             "tools": [tool["function"] for tool in row.get("tools", ())],
         }
-        for row in await say(server, "GET", "hooks")
+        for row in known
     ]
+    rows += [
+        {**registered[row["name"]], "type": "remote", "tools": [], "error": hidden_by(row)}
+        for row in known
+        if row["type"] != "remote" and row["name"] in registered
+    ]
+    return rows
+
+
+def hidden_by(row: dict[str, Any]) -> str:
+    """Say what comes of a remote hook that has the name of the hook *row*."""
+    return f"not used: a hook of the type {row['type']} has this name; register it under another"
 
 
 def _as_registered(row: dict[str, Any]) -> dict[str, Any]:

@@ -188,7 +188,7 @@ async def _targets(
                 f"no backend is in a group of {name}; runtime group assign puts one there"
             )
         return list(found.values())
-    backend = find(await every(server, "/backends"), wanted, "backend")
+    backend = find(await every(server, "/backends"), wanted, "registered backend")
     theirs = await say(server, "GET", "backend-affinity", backend["id"], "groups")
     if not theirs:
         raise Failure(f"the backend {wanted} is in no group; runtime group assign puts it in one")

@@ -55,7 +55,7 @@ def test_the_life_of_a_backend(runtime: Any, url: str) -> None:
 
     assert runtime("backend", "delete", "b 1")[:2] == (0, "backend removed\n")
     code, _, errors = runtime("backend", "delete", "b 1")
-    assert (code, errors) == (1, "error: no backend is called 'b 1'; there is none\n")
+    assert (code, errors) == (1, "error: no registered backend is called 'b 1'; there is none\n")
 
 
 def test_what_is_wrong_with_a_backend_is_said(runtime: Any, url: str) -> None:

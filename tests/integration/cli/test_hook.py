@@ -163,6 +163,15 @@ def test_a_service_that_is_away_is_registered_with_a_warning(runtime: Any) -> No
     assert runtime("hook", "rm", "away")[0] == 0
 
 
+def test_a_name_that_a_hook_of_the_server_has_is_warned_of(runtime: Any, shop: str) -> None:
+    code, output, errors = runtime("hook", "add", "time", shop)
+    assert (code, output.partition(" (")[0]) == (0, "added time")
+    assert "warning: not used: a hook of the type local has this name" in errors
+    _, listed, _ = runtime("hook", "list")
+    assert re.search(r"^time +remote .* out: not used: a hook", listed, re.MULTILINE)
+    assert runtime("hook", "rm", "time") == (0, "deleted time\n", "")
+
+
 def test_a_credential_that_is_typed_is_worth_a_hint(runtime: Any, shop: str) -> None:
     _, _, errors = runtime("hook", "add", "typed", shop, "--property", "header:X-API-Key=tea-time")
     assert errors.startswith("hint: the value of X-API-Key may now be in your shell's history")

@@ -42,3 +42,11 @@ class Server:
 async def test_a_remote_hook_is_what_it_offers(row: dict[str, Any], error: str, state: str) -> None:
     [hook] = await all_hooks(Server(row, error))
     assert _row(hook) == ("a", "remote", "http://a", "1", state)
+
+
+async def test_a_remote_hook_whose_name_another_hook_has_is_shown() -> None:
+    server = Server({"type": "local", "tools": [{"function": {"name": "go"}}]}, "")
+    known, hidden = await all_hooks(server)
+    assert _row(known) == ("a", "local", "-", "-", "1 tool: go")
+    reason = "not used: a hook of the type local has this name; register it under another"
+    assert _row(hidden) == ("a", "remote", "http://a", "1", f"out: {reason}")
