@@ -35,9 +35,10 @@ __all__ = ("CELLS", "UNREACHABLE", "Cell", "Outcome", "Stand", "main", "stand")
 #: Faults that keep a backend from ever being listed: its certificate, its name.
 UNREACHABLE = ("TLS failure", "DNS failure")
 
-#: Seconds a backend may say nothing, and in which a cell must be over.
-SILENCE = 0.3
-LIMIT = 3.0
+#: Seconds a backend may say nothing, and in which a cell must be over.  A healthy one needs less
+#: even where many tests run at once.
+SILENCE = 1.0
+LIMIT = 10.0
 
 #: What may be answered when nobody can stand in.
 DOCUMENTED = {
