@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import socket
 import tempfile
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
-import uvicorn
 from pydantic import SecretStr
 
 from bench.faulty import DIALECTS, FAULTS, TEXT, FaultyService
 from bench.report import print_table, write
 from runtime_core.app import compose, serving
 from runtime_core.settings import BackendSettings, Settings
+from runtime_core.testing import loopback
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -251,25 +250,8 @@ async def stand(provider: str, folder: Path) -> AsyncIterator[Stand]:
 @asynccontextmanager
 async def listening(kernel: Kernel) -> AsyncIterator[str]:
     """Serve *kernel* on a port of loopback, in this process; gives the address."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(
-            serving(kernel),
-            ws="none",
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=5,
-        )
-        server = uvicorn.Server(config)
-        running = asyncio.create_task(server.serve([listener]), name="uvicorn")
-        try:
-            async with asyncio.timeout(20):
-                while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-                    await asyncio.sleep(0.005)
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            await running
+    async with loopback.listening(serving(kernel)) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 async def _matrix(providers: Sequence[str]) -> dict[str, list[tuple[Cell, Outcome]]]:

@@ -1,4 +1,4 @@
-"""The smallest HTTP/1.1 server on a real socket that can also misbehave."""
+"""Servers on real sockets: the smallest one, which can also misbehave, and applications."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import asyncio
 import socket
 import struct
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runtime_core.testing.wire import WireRequest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-__all__ = ("Exchange", "Hangup", "serve")
+__all__ = ("Exchange", "Hangup", "listening", "serve")
 
 
 class Hangup(Exception):
@@ -173,3 +173,26 @@ def _take(received: bytearray) -> WireRequest | None:
         return None
     del received[: len(head) + 4 + length]
     return WireRequest(method, target, headers, rest[:length])
+
+
+@asynccontextmanager
+async def listening(app: Any) -> AsyncIterator[int]:
+    """Serve an ASGI application on a free port of 127.0.0.1, in this process; give the port."""
+    # here and not above: pytest loads this package wherever the kernel is installed
+    import uvicorn
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(
+            app, ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=5
+        )
+        server = uvicorn.Server(config)
+        running = asyncio.create_task(server.serve([listener]), name="uvicorn")
+        try:
+            async with asyncio.timeout(20):
+                while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+                    await asyncio.sleep(0.005)
+            yield listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            await running

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,7 +12,6 @@ import httpx
 import pytest
 import runtime_provider_openai
 import runtime_shim_openai
-import uvicorn
 import yaml
 from runtime_openai_wire.testing import FakeOpenAI
 
@@ -23,6 +21,7 @@ from runtime_core.engine.handlers import builtin_handlers
 from runtime_core.errors import NotFound
 from runtime_core.plugins import Plugins
 from runtime_core.settings import Settings
+from runtime_core.testing.loopback import listening
 from runtime_core.types import HookInfo, Tool, Value
 
 if TYPE_CHECKING:
@@ -104,25 +103,6 @@ def upstream() -> Iterator[FakeOpenAI]:
         for request in fake.requests:
             if request.path == "/v1/chat/completions":
                 check_conversation(request.json["messages"])
-
-
-@asynccontextmanager
-async def listening(app: Any) -> AsyncIterator[int]:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(
-            app, ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=5
-        )
-        server = uvicorn.Server(config)
-        running = asyncio.create_task(server.serve([listener]), name="uvicorn")
-        async with asyncio.timeout(20):
-            while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-                await asyncio.sleep(0.005)
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            server.should_exit = True
-            await running
 
 
 @pytest.fixture

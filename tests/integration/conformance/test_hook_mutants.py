@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import runpy
-import subprocess
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
-from xml.etree import ElementTree
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -27,27 +24,11 @@ def mutants() -> Mapping[str, tuple[str, ...]]:
 
 
 @pytest.fixture(scope="module")
-def results(
-    mutants: Mapping[str, tuple[str, ...]], tmp_path_factory: pytest.TempPathFactory
-) -> Results:
+def results(mutants: Mapping[str, tuple[str, ...]], outcomes: Any) -> Results:
     """Run the whole suite on the right source and, of it, on each wrong one what must fail."""
-    report = tmp_path_factory.mktemp("conformance") / "report.xml"
     chosen = [f"Test{name}::{test}" for name, tests in mutants.items() for test in tests]
     weakened = [f"{suite}::test_suite_is_not_weakened" for suite in ("TestWeakened", "TestExcused")]
-    nodes = [f"{MODULE}::{node}" for node in ("TestRight", *chosen, *weakened)]
-    options = ["-q", "--tb=short", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    subprocess.run(
-        [sys.executable, "-m", "pytest", *options, f"--junitxml={report}", *nodes],
-        check=False,
-        capture_output=True,
-        timeout=300,
-    )
-    found: Results = {}
-    for case in ElementTree.parse(report).iter("testcase"):
-        suite = case.attrib["classname"].rpartition(".")[2]
-        test = case.attrib["name"].partition("[")[0]
-        outcome = next((child.tag for child in case), "passed")
-        found.setdefault((suite, test), []).append(outcome)
+    found: Results = outcomes(MODULE, ("TestRight", *chosen, *weakened))
     return found
 
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import httpx
 import psutil
 import pytest
-import uvicorn
 
 from runtime_core.app import compose, serving
 from runtime_core.settings import BackendSettings, Settings
+from runtime_core.testing.loopback import listening
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -251,7 +251,7 @@ async def _running(folder: Path, patience: float) -> AsyncIterator[Server]:
             upstream_timeout=patience,
         )
         kernel = compose(settings)
-        async with _serving(serving(kernel)) as port:
+        async with listening(serving(kernel)) as port:
             async with httpx.AsyncClient() as client:
                 found = await client.get(f"http://127.0.0.1:{port}/openapi.json")
             server = Server(port, upstream, kernel.models.forgive, found.json()["paths"])
@@ -260,25 +260,6 @@ async def _running(folder: Path, patience: float) -> AsyncIterator[Server]:
                     stored = await client.post("/taskchains", json=chain_of(handler, name))
                     assert stored.status_code == 201
             yield server
-
-
-@asynccontextmanager
-async def _serving(app: Any) -> AsyncIterator[int]:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(
-            app, ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=5
-        )
-        server = uvicorn.Server(config)
-        running = asyncio.create_task(server.serve([listener]), name="uvicorn")
-        async with asyncio.timeout(20):
-            while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-                await asyncio.sleep(0.005)
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            server.should_exit = True
-            await running
 
 
 #: Every route that asks a model: path, body, whether the answer is a stream.

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
-import uvicorn
 from litestar.testing import TestClient
 
 from runtime_core import http
@@ -24,6 +22,7 @@ from runtime_core.errors import ModelNotFound, NoBackendAvailable
 from runtime_core.settings import Settings
 from runtime_core.storage import postgres, sqlite
 from runtime_core.storage.secrets import SecretVault
+from runtime_core.testing.loopback import listening
 from runtime_core.types import (
     BackendConfig,
     BackendState,
@@ -311,25 +310,7 @@ def shared() -> Iterator[TestClient[Any]]:
 def serve() -> Callable[[http.Api], Any]:
     """Serve an application on loopback: ``async with serve(app) as port``."""
 
-    @asynccontextmanager
-    async def serving(app: http.Api) -> AsyncIterator[int]:
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            config = uvicorn.Config(
-                app, ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=5
-            )
-            server = uvicorn.Server(config)
-            running = asyncio.create_task(server.serve([listener]), name="uvicorn")
-            async with asyncio.timeout(10):
-                while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-                    await asyncio.sleep(0.005)
-            try:
-                yield listener.getsockname()[1]
-            finally:
-                server.should_exit = True
-                await running
-
-    return serving
+    return listening
 
 
 @pytest.fixture

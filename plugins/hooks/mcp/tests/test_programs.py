@@ -358,7 +358,7 @@ async def test_without_a_name_the_only_tool_is_called(keep, toolserver):
 
 def test_writing_to_one_that_is_gone_leaves_the_reason_to_its_reader():
     """The loop the server runs on raises what no other does for a pipe that is closed."""
-    uvloop = pytest.importorskip("uvloop")
+    import uvloop
 
     async def write() -> None:
         process = await asyncio.create_subprocess_exec(
