@@ -14,6 +14,7 @@ from runtime_hooks_remote.hook import Draft, Options
 from runtime_hooks_remote.injection import Injection
 from runtime_hooks_remote.request import origin
 from runtime_hooks_remote.shaping import check_shape
+from runtime_hooks_remote.texts import is_token
 from runtime_hooks_remote.wire import is_mask, masked
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ _MOST_HEADERS = 64
 _LONGEST_TIMEOUT = 2**31 - 1
 _MOST_BYTES = 256 * 1024 * 1024
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 _PLACES: Mapping[str, Place] = {
@@ -151,7 +151,7 @@ def _check_property_name(name: str, place: Place) -> None:
     require_name(name, _WHAT, param="properties.name")
     if place == "header":
         _check_header_name(name, "properties.name")
-    elif place == "cookie" and not _TOKEN.fullmatch(name):
+    elif place == "cookie" and not is_token(name):
         raise _wrong("properties.name", f"{name[:80]!r} cannot be the name of a cookie")
 
 
@@ -206,7 +206,7 @@ def _url(text: str, param: str, egress: EgressClient, *, query: bool = False) ->
 
 
 def _check_header_name(name: str, param: str) -> None:
-    if not _TOKEN.fullmatch(name):
+    if not is_token(name):
         raise _wrong(param, f"{name[:80]!r} cannot be the name of a header")
     if name.lower() in RESERVED_HEADERS:
         raise _wrong(param, "this header is set by the connection itself: leave it out")

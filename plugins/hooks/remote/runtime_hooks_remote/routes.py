@@ -174,8 +174,8 @@ async def lint_hook(
     """
     rooms = _rooms(hook_sources)
     draft = await _draft_to_lint(data, rooms, tenant_id)
-    hooks = await toolbox.hooks(tenant_id)
     if draft is None:
+        hooks = await toolbox.hooks(tenant_id)
         return answer(lint(_named(hooks, data.name), hooks, tokens))
     try:
         loaded = await _loaded(data, draft, rooms, tenant_id)
@@ -183,7 +183,7 @@ async def lint_hook(
         return answer(Lint(draft.name, problems=[error.problem]))
     except RuntimeCoreError as error:
         return answer(Lint(draft.name, problems=[Problem("", error.message)]))
-    return answer(lint(loaded.info, hooks, tokens, loaded))
+    return answer(lint(loaded.info, await toolbox.hooks(tenant_id), tokens, loaded))
 
 
 ROUTES = (

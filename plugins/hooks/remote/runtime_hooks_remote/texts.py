@@ -10,13 +10,14 @@ import msgspec
 
 from runtime_core.errors import TaskFailed
 
-__all__ = ("escaped", "escaped_reserved", "plain", "require_field_text")
+__all__ = ("escaped", "escaped_reserved", "is_token", "plain", "require_field_text")
 
 _encode = msgspec.json.Encoder().encode
 
 #: What `allowReserved` leaves as it is: not what ends a value or begins the next one.
 _RESERVED = ":/?@!$'()*,"
 
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -33,6 +34,11 @@ def escaped(value: Any) -> str:
 def escaped_reserved(value: Any) -> str:
     """Return a value percent-encoded, all but what may stand in a query without changing it."""
     return quote(value if isinstance(value, str) else _encode(value), safe=_RESERVED)
+
+
+def is_token(name: str) -> bool:
+    """Whether a name is what HTTP calls a token, as those of headers and cookies must be."""
+    return _TOKEN.fullmatch(name) is not None
 
 
 def require_field_text(text: str, what: str) -> str:

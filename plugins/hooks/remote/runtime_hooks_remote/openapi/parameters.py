@@ -10,6 +10,7 @@ from msgspec import Struct
 from runtime_core.upstream import RESERVED_HEADERS
 from runtime_hooks_remote.openapi.media import is_media_type
 from runtime_hooks_remote.shapes import Location, Parameter, Style
+from runtime_hooks_remote.texts import is_token
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,9 +28,6 @@ _STYLES: Final[Mapping[str, tuple[Style, ...]]] = {
     "header": ("simple",),
     "cookie": ("form",),
 }
-
-#: What HTTP calls a token, which the names of headers and cookies are.
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}")
 
 #: Headers that say how a request is sent: OpenAPI ignores the first three, the rest are ours.
 _IGNORED_HEADERS = frozenset({"accept", "authorization", "content-type"})
@@ -112,7 +110,7 @@ class Parameters:
         return location in ("path", "query") or self._is_sendable(node, name, location)
 
     def _is_sendable(self, node: Node, name: str, location: str) -> bool:
-        if not _TOKEN.fullmatch(name):
+        if not is_token(name):
             self._problems.add(node, f"{name[:80]!r} cannot be a {location}'s name; left out")
             return False
         if location == "cookie" or name.lower() not in _IGNORED_HEADERS | _OUR_HEADERS:
